@@ -206,7 +206,9 @@ def validate(episode: Episode) -> None:
     joints = arrays["observation/joint_position"].shape[1]
     for key in ("action/executed", "action/intended"):
         if arrays[key].shape[1] != joints + 1:
-            raise InputError(f"'{key}' has {arrays[key].shape[1]} columns; {joints} joints and a gripper need {joints + 1}")
+            raise InputError(
+                f"'{key}' has {arrays[key].shape[1]} columns; {joints} joints and a gripper need {joints + 1}"
+            )
     for key in ("action/executed", "action/intended"):
         gripper = arrays[key][:, -1]
         if gripper.min() < 0 or gripper.max() > 1:

@@ -1,0 +1,121 @@
+"""Committing a chunk's outcome as a part: checked, written aside, moved in, and only then declared to exist.
+
+The steps, and what a crash after each leaves behind:
+1. the part is written into a temporary folder and synced    a folder that the next writer sweeps away
+2. it is renamed to its final place                          a part without manifest: it does not exist
+3. its manifest object is written and renamed                a committed part, never touched again
+"""
+
+import logging
+import os
+import re
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from handful import InputError
+from trajectories.canonical import canonical_json, disk_errors, sync_to_disk, write_whole
+from trajectories.layout import manifest_path, part_folder
+from trajectories.manifest import Manifest, list_files, spec_difference
+from trajectories.parts import array_specs, write_part
+from trajectories.schema import Episode, validate
+from trajectories.staging import staging_path
+
+_LOG = logging.getLogger(__name__)
+_DUMP_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.]*")
+
+Dumps = Mapping[str, Mapping[str, np.ndarray]]
+Scenes = Sequence[Mapping[str, Any]]
+
+
+def check_part(part: int, episodes: Sequence[Episode], scenes: Scenes, dumps: Dumps, other: Manifest | None) -> None:
+    """Refuse what must not be committed, before anything is written.
+
+    Args:
+        part: index of the chunk.
+        episodes: what was kept.
+        scenes: records of the scenes tried.
+        dumps: arrays to keep beside the episodes.
+        other: another part of the store, whose keys, dtypes and shapes this one must share.
+
+    Raises:
+        InputError: naming the episode, record or dump, and what is wrong with it.
+    """
+    if not 0 <= part <= 99_999_999:
+        raise InputError(f"part index must be 0 to 99999999, got {part}")
+    for index, episode in enumerate(episodes):
+        try:
+            validate(episode)
+        except InputError as error:
+            raise InputError(f"episode {index} of part {part}: {error}") from error
+    specs = array_specs(episodes)
+    if other is not None and specs and specs != other.arrays:
+        raise InputError(f"part {part} {spec_difference(other, specs)}")
+    canonical_json(list(scenes), f"scene records of part {part}")
+    indices = [scene.get("scene", -1) for scene in scenes]
+    if not all(isinstance(index, int) and index >= 0 for index in indices) or indices != sorted(indices):
+        raise InputError(f"scene records of part {part} need an integer 'scene' each, in order; got {indices}")
+    for name, arrays in dumps.items():
+        if not _DUMP_NAME.fullmatch(name):
+            raise InputError(f"a dump's name has letters, digits, '_' and '.' only; got '{name}'")
+        objects = [key for key, value in arrays.items() if np.asarray(value).dtype.hasobject]
+        if objects:
+            raise InputError(f"dump '{name}' holds Python objects in {', '.join(objects)}; only numbers are stored")
+
+
+def commit_part(
+    store: Path, plan_digest: str, part: int, episodes: Sequence[Episode], scenes: Scenes, dumps: Dumps
+) -> None:
+    """Write checked content as part `part`; a part that is committed already is kept as it is.
+
+    Raises:
+        JobError: disk full, or the part cannot be written; nothing half-written is left.
+    """
+    if manifest_path(store, part).exists():
+        return
+    final = part_folder(store, part)
+    staging = staging_path(final.parent, final.name)
+    with disk_errors(f"part {final.name} of store '{store}'"):
+        try:
+            write_part(staging, episodes, dumps)
+            for path in staging.rglob("*"):
+                sync_to_disk(path)
+            sync_to_disk(staging)
+            manifest = Manifest(
+                part=part,
+                plan=plan_digest,
+                episodes=len(episodes),
+                frames=sum(len(episode) for episode in episodes),
+                arrays=array_specs(episodes),
+                files=list_files(staging),
+                scenes=[dict(scene) for scene in scenes],
+            )
+            _move_in(store, staging, final, manifest)
+            if not manifest_path(store, part).exists():
+                write_whole(manifest_path(store, part), manifest.to_bytes())
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
+
+
+def _move_in(store: Path, staging: Path, final: Path, manifest: Manifest) -> None:
+    """Put a finished folder in its place, whoever else is doing the same."""
+    if final.exists():
+        if list_files(final) == manifest.files:
+            return
+        if manifest_path(store, manifest.part).exists():
+            _LOG.warning("part %s was committed by another writer with other bytes; its version is kept", final.name)
+            return
+        # Left by a killed writer; nobody reads it.
+        stale = staging_path(final.parent, f"{final.name}.stale")
+        os.rename(final, stale)
+        shutil.rmtree(stale, ignore_errors=True)
+    try:
+        os.rename(staging, final)
+    except OSError:
+        # Another writer's folder arrived in between; identical bytes are as good as ours.
+        if not final.exists() or list_files(final) != manifest.files:
+            raise
+    sync_to_disk(final.parent)

@@ -1,0 +1,83 @@
+"""The commit record of a part: a part exists once this object does, and is what this object says.
+
+It lists every file of the part with size and SHA-256, so that missing or damaged data is found instead of being read
+as zeros, and carries a digest of itself. It holds nothing about where or when the part was made.
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from handful import JobError
+from trajectories.canonical import canonical_json, file_sha256, sha256
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What was committed as one part."""
+
+    # Index of the chunk of work that the part holds.
+    part: int
+    # SHA-256 of the plan that made it.
+    plan: str
+    # Number of episodes, and of control steps over all of them.
+    episodes: int
+    frames: int
+    # key -> {"dtype": ..., "row": shape of one row}; empty where no episode was kept.
+    arrays: dict[str, dict[str, Any]]
+    # Path inside the part -> {"bytes": ..., "sha256": ...}.
+    files: dict[str, dict[str, Any]]
+    # One record per scene tried, kept or not, in scene order.
+    scenes: list[dict[str, Any]]
+
+    @property
+    def size(self) -> int:
+        """Size of the part's files [bytes]."""
+        return sum(entry["bytes"] for entry in self.files.values())
+
+    def to_bytes(self) -> bytes:
+        """The object's canonical bytes, with the digest of everything else in it."""
+        record = asdict(self)
+        return canonical_json({**record, "digest": sha256(canonical_json(record))})
+
+
+def list_files(folder: Path) -> dict[str, dict[str, Any]]:
+    """Every file below a folder with its size and SHA-256, by path relative to it."""
+    return {
+        path.relative_to(folder).as_posix(): {"bytes": path.stat().st_size, "sha256": file_sha256(path)}
+        for path in sorted(folder.rglob("*"))
+        if not path.is_dir()
+    }
+
+
+def load_manifest(path: Path, part: int, plan: str) -> Manifest:
+    """Read a commit record and check that it is undamaged and belongs here.
+
+    Args:
+        path: the object's file.
+        part: the index it must have.
+        plan: the plan digest it must have.
+
+    Raises:
+        JobError: it is missing, damaged, or of another part or plan.
+    """
+    try:
+        record = json.loads(path.read_bytes())
+        digest = record.pop("digest")
+        manifest = Manifest(**record)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise JobError(f"{path}: the part's manifest is missing or damaged ({error})") from error
+    if sha256(canonical_json(record)) != digest:
+        raise JobError(f"{path}: the part's manifest is damaged (its digest does not match)")
+    if manifest.part != part:
+        raise JobError(f"{path}: the manifest is that of part {manifest.part}, not of part {part}")
+    if manifest.plan != plan:
+        raise JobError(f"{path}: the part was made by another plan ({manifest.plan[:12]}, not {plan[:12]})")
+    return manifest
+
+
+def spec_difference(first: Manifest, arrays: dict[str, dict[str, Any]]) -> str:
+    """What to say about a part whose arrays are not like those of `first`."""
+    names = sorted(key for key in first.arrays.keys() | arrays.keys() if first.arrays.get(key) != arrays.get(key))
+    return f"has other keys, dtypes or shapes than part {first.part:08d} in: {', '.join(names)}"
