@@ -1,0 +1,218 @@
+"""Many scenes of one model in lock-step, under joint position control.
+
+`BatchSim` wraps `mujoco.batch` with what a robot needs around it: per-scene model values, an interpolating controller
+with latency, divergence that is noticed, and snapshots that restore a scene exactly. A single environment is a batch of
+one. Rows are independent: the same scene gives the same bits in any batch, at any thread count.
+"""
+
+from dataclasses import dataclass
+
+import mujoco
+import numpy as np
+from mujoco.batch import Batch
+
+from handful import InputError
+from sim.embodiment import Embodiment
+from sim.transforms import Array
+
+# Warnings after which a scene's state means nothing any more.
+_FATAL = [
+    warning.value
+    for warning in (
+        mujoco.mjtWarning.mjWARN_BADQPOS,
+        mujoco.mjtWarning.mjWARN_BADQVEL,
+        mujoco.mjtWarning.mjWARN_BADQACC,
+        mujoco.mjtWarning.mjWARN_BADCTRL,
+        mujoco.mjtWarning.mjWARN_INERTIA,
+        mujoco.mjtWarning.mjWARN_CONTACTFULL,
+        mujoco.mjtWarning.mjWARN_CNSTRFULL,
+    )
+]
+
+
+@dataclass(frozen=True)
+class ControlTiming:
+    """How control time maps to physics time."""
+
+    # Control steps per second [Hz].
+    rate: float = 20.0
+    # Times per control step that the servos get a new setpoint.
+    setpoints: int = 5
+    # Longest latency that the controller can be asked for [s].
+    max_latency: float = 0.15
+
+    def substeps(self, timestep: float) -> int:
+        """Physics steps of `timestep` [s] per setpoint.
+
+        Raises:
+            InputError: the control period is no multiple of setpoints times timestep.
+        """
+        steps = 1.0 / (self.rate * self.setpoints * timestep)
+        if abs(steps - round(steps)) > 1e-6 or round(steps) < 1:
+            raise InputError(
+                f"a timestep of {timestep} s does not divide the control period of {1 / self.rate} s into "
+                f"{self.setpoints} setpoints; use e.g. {1 / (self.rate * self.setpoints * 5)} s"
+            )
+        return round(steps)
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Everything needed to continue a scene exactly: integrator state and the controller's memory."""
+
+    state: Array
+    targets: Array
+    finger: Array
+
+
+class BatchSim:
+    """N scenes of one model.
+
+    Args:
+        model: the compiled model; its timestep must divide the control period.
+        embodiment: the robot in it.
+        scenes: number of scenes N.
+        threads: threads that step them; results do not depend on it.
+        timing: control rate and setpoint interpolation.
+
+    Attributes:
+        state: (N, S) live integrator rows (mjSTATE_INTEGRATION), float64.
+        diverged: (N,) whether the engine has warned of a broken state since the scene's last reset.
+    """
+
+    def __init__(
+        self,
+        model: mujoco.MjModel,
+        embodiment: Embodiment,
+        scenes: int,
+        threads: int = 1,
+        timing: ControlTiming | None = None,
+    ) -> None:
+        self.timing = timing or ControlTiming()
+        self.embodiment = embodiment
+        self._substeps = self.timing.substeps(model.opt.timestep)
+        # The engine would otherwise answer divergence by silently starting the scene anew.
+        model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_AUTORESET
+        self.batch = Batch(model, nsim=scenes, nthread=threads)
+        self.model = self.batch.model
+        self.state: Array = self.batch.state
+        self.qpos, self.qvel, self.ctrl = (self.batch.bind(name) for name in ("qpos", "qvel", "ctrl"))
+        self.diverged = np.zeros(scenes, bool)
+        self._warned = self.batch.warning[:, _FATAL, 1].copy()
+        self._qpos_cols, self._qvel_cols = embodiment.joint_addresses(model)
+        self._finger_cols = embodiment.finger_addresses(model)
+        self._servos = np.array([model.actuator(name).id for name in embodiment.actuators])
+        self._gripper = model.actuator(embodiment.gripper_actuator).id
+        # Seconds by which a servo trails a moving setpoint, made up by leading it: damping over stiffness.
+        self._lead = -model.actuator_biasprm[self._servos, 2] / model.actuator_gainprm[self._servos, 0]
+        memory = 2 + int(np.ceil(self.timing.max_latency * self.timing.rate))
+        self._targets = np.zeros((scenes, memory, len(self._servos)))
+        self._openings = np.zeros((scenes, memory))
+        self._finger = np.zeros(scenes)
+        self.latency = np.zeros(scenes)
+
+    def __len__(self) -> int:
+        return self.batch.nsim
+
+    def set_fields(self, ids: np.ndarray, fields: dict[str, list[np.ndarray]]) -> None:
+        """Give scenes their own model values, and update the constants that follow from them.
+
+        Args:
+            ids: scenes, (n,).
+            fields: model field -> one array per scene in `ids`, shaped as in MjModel.
+        """
+        for name, values in fields.items():
+            self.batch.expand(name)[ids] = np.asarray(values)
+        self.batch.set_const(ids)
+
+    def reset(self, ids: np.ndarray, qpos: Array, latency: Array) -> None:
+        """Start scenes anew, at rest.
+
+        Args:
+            ids: scenes, (n,).
+            qpos: (n, nq) positions; the arm holds the joint angles in it, the gripper its opening.
+            latency: (n,) delay between a command and the servos' setpoint [s].
+        """
+        ids = np.asarray(ids)
+        if (latency > self.timing.max_latency).any() or (latency < 0).any():
+            raise InputError(f"latency {np.max(latency):.3f} s is outside [0, {self.timing.max_latency}] s")
+        self.batch.reset(ids, stage=mujoco.mjtStage.mjSTAGE_NONE.value)
+        self.qpos[ids] = qpos
+        self.latency[ids] = latency
+        arm = qpos[:, self._qpos_cols]
+        opening = qpos[:, self._finger_cols].mean(axis=1) / self.embodiment.finger_travel
+        self._targets[ids] = arm[:, None]
+        self._openings[ids] = opening[:, None]
+        self._finger[ids] = opening * self.embodiment.finger_travel
+        rows = np.ix_(ids, self._servos)
+        self.ctrl[rows] = arm
+        self.ctrl[ids, self._gripper] = self._finger[ids]
+        self.batch.forward(ids)
+        self._warned[ids] = self.batch.warning[ids][:, _FATAL, 1]
+        self.diverged[ids] = False
+
+    def step(self, ids: np.ndarray, action: Array) -> None:
+        """Advance scenes by one control step.
+
+        The setpoint moves in a straight line from the last target to this one, which it reaches at the end of the step,
+        delayed by the scene's latency; servos lead it by its speed, so that they do not trail.
+
+        Args:
+            ids: scenes to advance, (n,).
+            action: (n, J + 1) joint targets [rad], gripper opening [0, 1].
+        """
+        ids = np.asarray(ids)
+        joints = self._targets.shape[2]
+        self._targets[ids] = np.concatenate([self._targets[ids, 1:], action[:, None, :joints]], axis=1)
+        self._openings[ids] = np.concatenate([self._openings[ids, 1:], action[:, None, joints]], axis=1)
+        targets, openings, memory = self._targets[ids], self._openings[ids], self._targets.shape[1]
+        period, count = 1.0 / self.timing.rate, self.timing.setpoints
+        rows, line = np.ix_(ids, self._servos), np.arange(len(ids))
+        travel_step = self.embodiment.finger_speed * period / count
+        for k in range(count):
+            # Where the delayed clock stands on the line through the last targets: whole steps back, and the fraction.
+            clock = (k + 1) / count - self.latency[ids] / period
+            back = np.ceil(-clock - 1e-9).astype(int).clip(0)
+            index = memory - 1 - back
+            fraction = (clock + back)[:, None]
+            before, after = targets[line, index - 1], targets[line, index]
+            rate = (after - before) / period
+            self.ctrl[rows] = before + fraction * (after - before) + self._lead * rate
+            wanted = openings[line, index] * self.embodiment.finger_travel
+            self._finger[ids] += np.clip(wanted - self._finger[ids], -travel_step, travel_step)
+            self.ctrl[ids, self._gripper] = self._finger[ids]
+            last = k == count - 1
+            stage = mujoco.mjtStage.mjSTAGE_VEL if last else mujoco.mjtStage.mjSTAGE_NONE
+            self.batch.step(ids, nstep=self._substeps, stage=stage.value)
+        self._note_divergence(ids)
+
+    def _note_divergence(self, ids: np.ndarray) -> None:
+        warned = (self.batch.warning[ids][:, _FATAL, 1] > self._warned[ids]).any(axis=1)
+        finite = np.isfinite(self.qpos[ids]).all(axis=1) & np.isfinite(self.qvel[ids]).all(axis=1)
+        self.diverged[ids] |= warned | ~finite
+
+    def joint_position(self, ids: np.ndarray) -> Array:
+        """Arm joint angles (n, J) [rad]."""
+        return self.qpos[ids][:, self._qpos_cols]
+
+    def joint_velocity(self, ids: np.ndarray) -> Array:
+        """Arm joint speeds (n, J) [rad/s]."""
+        return self.qvel[ids][:, self._qvel_cols]
+
+    def gripper_opening(self, ids: np.ndarray) -> Array:
+        """Measured opening (n,), clipped to [0, 1]."""
+        return (self.qpos[ids][:, self._finger_cols].mean(axis=1) / self.embodiment.finger_travel).clip(0.0, 1.0)
+
+    def snapshot(self, ids: np.ndarray) -> Snapshot:
+        """Save scenes exactly."""
+        memory = np.concatenate([self._targets[ids], self._openings[ids][:, :, None]], axis=2)
+        return Snapshot(self.state[ids].copy(), memory, self._finger[ids].copy())
+
+    def restore(self, ids: np.ndarray, snapshot: Snapshot) -> None:
+        """Continue scenes from a snapshot, bit for bit. Their model values must be the same as when it was taken."""
+        self.state[ids] = snapshot.state
+        self._targets[ids], self._openings[ids] = snapshot.targets[:, :, :-1], snapshot.targets[:, :, -1]
+        self._finger[ids] = snapshot.finger
+        self._warned[ids] = self.batch.warning[ids][:, _FATAL, 1]
+        self.diverged[ids] = False
+        self.batch.forward(ids, stage=mujoco.mjtStage.mjSTAGE_VEL.value)
