@@ -1,0 +1,321 @@
+"""The command line: one verb per job, the same manners for all of them.
+
+With `--json` the last line of stdout is one JSON object and everything meant for people goes to stderr. Exit codes:
+0 it worked, 2 the request was wrong, 1 the job failed. Each verb imports its job when it runs, so that training works
+where no simulator is installed and `--help` answers at once.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from handful import InputError, __version__
+from pipelines.terminal import Output, Verb, resumable, run_verbs
+
+app = typer.Typer(
+    name="handful",
+    help="A handful of demonstrations in; thousands of verified robot trajectories and a trained policy out.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["--help", "-h"]},
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Last line of stdout is one JSON object; the rest goes to stderr.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
+Overrides = Annotated[list[str] | None, typer.Argument(metavar="[a.b=c]...", help="Configuration overrides.")]
+Task = Annotated[str, typer.Option("--task", help="Task name, e.g. lift or stack_three.")]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of every random stream.")]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"handful {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command(epilog="Example:  handful doctor --full")
+def doctor(
+    full: Annotated[bool, typer.Option("--full", help="Also start Ray; takes seconds.")] = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Check rendering, torch, Ray and versions, and say what to install."""
+    from pipelines.doctor import diagnose
+    from pipelines.tables import checks_table
+
+    output = Output(as_json, quiet)
+    result = diagnose(full)
+    output.finish(result, checks_table(result), failed=not result["ok"])
+
+
+@app.command(cls=Verb, epilog="Example:  handful quickstart --out runs/quickstart")
+def quickstart(
+    overrides: Overrides = None,
+    out: Annotated[Path, typer.Option("--out", help="Run folder to make.")] = Path("runs/quickstart"),
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Do the main job at a small scale: demos, generation, training, evaluation, report."""
+    from pipelines import quickstart as job
+
+    output = Output(as_json, quiet)
+    with resumable(out):
+        result = job.run(out=out, progress=output.progress, overrides=output.overrides(overrides))
+    output.finish(result, f"report: {result['report']}")
+
+
+@app.command(cls=Verb, epilog="Example:  handful record --task lift --device script --episodes 10 --out demos.zarr")
+def record(
+    task: Task,
+    out: Annotated[Path, typer.Option("--out", help="Store to make.")],
+    overrides: Overrides = None,
+    device: Annotated[str, typer.Option("--device", help="Teleoperation device.")] = "script",
+    episodes: Annotated[int, typer.Option("--episodes", min=1, help="How many good demos to record.")] = 10,
+    seed: Seed = 0,
+    domain: Annotated[str, typer.Option("--domain", help="sim or twin/<name>.")] = "sim",
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Record demonstrations through a teleoperation device."""
+    from pipelines import record as job
+
+    output = Output(as_json, quiet)
+    with resumable(out):
+        result = job.run(
+            task=task,
+            device=device,
+            out=out,
+            episodes=episodes,
+            seed=seed,
+            domain=domain,
+            overrides=output.overrides(overrides),
+            progress=output.progress,
+        )
+    output.finish(result, f"{result['episodes']:,} demos in {out}")
+
+
+@app.command(
+    "import", epilog="Example:  handful import isaaclab-mimic human_demos.hdf5 --task stack_three --out human.zarr"
+)
+def import_(
+    format: Annotated[str, typer.Argument(metavar="FORMAT", help="e.g. isaaclab-mimic.")],
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="What to import.")],
+    task: Task,
+    out: Annotated[Path, typer.Option("--out", help="Store to make.")],
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Turn demonstrations in another format into a store."""
+    from pipelines import importing as job
+
+    output = Output(as_json, quiet)
+    result = job.run(format=format, path=path, task=task, out=out)
+    output.finish(result, f"{result['episodes']:,} episodes, {result['frames']:,} frames in {out}")
+
+
+@app.command(epilog="Example:  handful scenes --task stack_three --grid 4 --out scenes.png")
+def scenes(
+    task: Task,
+    grid: Annotated[int, typer.Option("--grid", min=1, max=20, help="Draw a grid of N x N scenes.")] = 4,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="PNG to write; without it the draws are only listed.")
+    ] = None,
+    seed: Seed = 0,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Show drawn scenes and list what is randomised."""
+    from pipelines import scenes as job
+
+    output = Output(as_json, quiet)
+    result = job.run(task=task, grid=grid, out=out, seed=seed)
+    output.finish(result, f"{grid * grid} scenes of {task} in {out}" if out else result)
+
+
+@app.command(
+    cls=Verb,
+    epilog="Example:  handful generate --task stack_three --demos human.zarr --count 1000 --cameras front,wrist "
+    "--workers 2 --out data.zarr",
+)
+def generate(
+    task: Task,
+    out: Annotated[Path, typer.Option("--out", help="Store to make, or to resume.")],
+    overrides: Overrides = None,
+    demos: Annotated[
+        Path | None, typer.Option("--demos", help="Seed demos; the task's bundled ones if absent.")
+    ] = None,
+    count: Annotated[int | None, typer.Option("--count", min=1, help="How many episodes to keep.")] = None,
+    scenes: Annotated[int | None, typer.Option("--scenes", min=1, help="Instead: how many scenes to try.")] = None,
+    cameras: Annotated[str, typer.Option("--cameras", metavar="A,B", help="Cameras to render.")] = "",
+    resolution: Annotated[int, typer.Option("--resolution", min=16, max=4096, help="Image side [pixels].")] = 84,
+    workers: Annotated[int, typer.Option("--workers", min=0, help="Processes; 0 works in this one.")] = 0,
+    seed: Seed = 0,
+    address: Annotated[str | None, typer.Option("--address", help="Ray to run on; 'local' starts one.")] = None,
+    algorithm: Annotated[str, typer.Option("--algorithm", help="handful, or plain for the baseline.")] = "handful",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and its size, and stop.")] = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Multiply demonstrations into verified, randomised trajectories. Running it again resumes."""
+    if (count is None) == (scenes is None):
+        raise InputError("give either --count (episodes to keep) or --scenes (scenes to try)")
+    from pipelines import generate as job
+    from pipelines.tables import generation_text
+
+    output = Output(as_json, quiet)
+    with resumable(out):
+        result = job.run(
+            task=task,
+            demos=demos,
+            out=out,
+            scenes=scenes,
+            count=count,
+            cameras=_names("camera", cameras),
+            resolution=resolution,
+            workers=workers,
+            seed=seed,
+            address=address,
+            algorithm=algorithm,
+            dry_run=dry_run,
+            overrides=output.overrides(overrides),
+            progress=output.progress,
+        )
+    output.finish(result, generation_text(result) if not dry_run else result)
+
+
+@app.command(epilog="Example:  handful inspect data.zarr --verify")
+def inspect(
+    store: Annotated[Path, typer.Argument(metavar="STORE")],
+    verify: Annotated[bool, typer.Option("--verify", help="Hash every file again.")] = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Show what is in a store, and whether it is whole."""
+    from pipelines.inspection import inspect as job
+
+    output = Output(as_json, quiet)
+    result, table = job(store, verify)
+    output.finish(result, table, failed=not result["ok"])
+
+
+@app.command(epilog="Example:  handful view data.zarr --episode 3 --out episode.mp4")
+def view(
+    store: Annotated[Path, typer.Argument(metavar="STORE")],
+    out: Annotated[Path, typer.Option("--out", help=".png for a contact sheet, .mp4 for a video.")],
+    episode: Annotated[int | None, typer.Option("--episode", min=0, help="One episode; without it many.")] = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Draw a contact sheet or a video of what a store holds."""
+    from pipelines.viewing import view as job
+
+    output = Output(as_json, quiet)
+    files = job(store, episode, out)
+    output.finish({"files": [str(file) for file in files]}, "\n".join(str(file) for file in files))
+
+
+@app.command(
+    cls=Verb.of(data=".*"),
+    epilog="Example:  handful train --data generated.zarr --data real.zarr:3 --preset tiny --out runs/first",
+)
+def train(
+    data: Annotated[
+        list[str], typer.Option("--data", metavar="STORE[:weight]", help="A store to learn from; repeat it.")
+    ],
+    out: Annotated[Path, typer.Option("--out", help="Run folder to make, or to resume.")],
+    overrides: Overrides = None,
+    preset: Annotated[str, typer.Option("--preset", help="tiny, small or base.")] = "tiny",
+    minutes: Annotated[float | None, typer.Option("--minutes", min=0.0, help="Stop after so long.")] = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Train a policy on a blend of stores. Running it again resumes."""
+    from pipelines import training as job
+    from pipelines.tables import training_text
+
+    output = Output(as_json, quiet)
+    with resumable(out):
+        result = job.run(
+            data=data,
+            out=out,
+            preset=preset,
+            minutes=minutes,
+            overrides=output.overrides(overrides),
+            progress=output.progress,
+        )
+    output.finish(result, training_text(result))
+
+
+@app.command(
+    cls=Verb.of(domain=r"sim|(twin|real)/.+"),
+    epilog="Example:  handful evaluate runs/first --task lift --domain sim --domain twin/dev-0 --episodes 100 "
+    "--out runs/first/evaluation",
+)
+def evaluate(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder of handful train.")],
+    task: Task,
+    out: Annotated[Path, typer.Option("--out", help="Folder for results and videos.")],
+    overrides: Overrides = None,
+    domain: Annotated[list[str] | None, typer.Option("--domain", help="sim or twin/<name>; repeat it.")] = None,
+    episodes: Annotated[int, typer.Option("--episodes", min=1, help="Rollouts per domain.")] = 100,
+    seed: Seed = 0,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Measure a policy's success rate, with its interval, in each domain."""
+    from pipelines import rollouts as job
+    from pipelines.tables import results_table
+
+    output = Output(as_json, quiet)
+    with resumable(out):
+        result = job.run(
+            run=run,
+            task=task,
+            domains=domain or ["sim"],
+            episodes=episodes,
+            out=out,
+            seed=seed,
+            overrides=output.overrides(overrides),
+            progress=output.progress,
+        )
+    output.finish(result, results_table(result["results"]))
+
+
+@app.command(epilog="Example:  handful report runs/quickstart")
+def report(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A run folder.")],
+    out: Annotated[Path | None, typer.Option("--out", help="HTML file; DIR/report.html if absent.")] = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Write the one-page HTML report of a run."""
+    from pipelines.report import write_report
+
+    output = Output(as_json, quiet)
+    page = write_report(folder, out)
+    output.finish({"report": str(page), "cells": []}, f"report: {page}")
+
+
+def _names(what: str, text: str) -> tuple[str, ...]:
+    names = tuple(name.strip() for name in text.split(",") if name.strip())
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise InputError(f"{what} '{repeated[0]}' is named twice in '{text}'")
+    return names
+
+
+def main() -> None:
+    """Entry point of the `handful` command."""
+    run_verbs(app)

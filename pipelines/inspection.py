@@ -1,0 +1,97 @@
+"""`handful inspect`: what is in a store, and whether it is whole."""
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from pipelines.statistics import wilson_interval
+from trajectories.store import Store
+
+
+def inspect(path: Path, verify: bool) -> tuple[dict[str, Any], RenderableType]:
+    """Look into a store.
+
+    Args:
+        path: the store.
+        verify: hash every file again.
+
+    Returns:
+        The keys of `--json`, and what a person is shown.
+
+    Raises:
+        InputError: no store there.
+        JobError: its root, plan or a manifest is damaged.
+    """
+    store = Store.open(path)
+    problems = store.verify() if verify else []
+    record = {
+        "episodes": len(store),
+        "frames": store.frames,
+        "parts": store.parts,
+        "bytes": store.bytes,
+        "ok": not problems,
+        "problems": problems,
+    }
+    return record, Group(*_tables(store, problems, verify))
+
+
+def _tables(store: Store, problems: list[str], verify: bool) -> list[RenderableType]:
+    metas = [store.meta(episode) for episode in range(len(store))]
+    lengths = store.episode_lengths()
+    hours = sum(steps / meta.control_rate for steps, meta in zip(lengths, metas, strict=True)) / 3600
+    table = Table(title=Text(str(store.path)), show_header=False, box=None, title_justify="left", title_style="bold")
+    table.add_column(style="dim")
+    table.add_column()
+    table.add_row("episodes", f"{len(store):,} in {store.parts:,} parts, {size(store.bytes)}")
+    steps = f", {lengths.min():,} to {lengths.max():,} each" if len(lengths) else ""
+    table.add_row("frames", f"{store.frames:,}{steps}; {hours:.2f} h at {_join({m.control_rate for m in metas})} Hz")
+    for name, values in (
+        ("tasks", [meta.task for meta in metas]),
+        ("domains", [meta.domain for meta in metas]),
+        ("embodiments", [meta.embodiment for meta in metas]),
+        ("moved by", [meta.operator for meta in metas]),
+        ("ended in", [meta.outcome for meta in metas]),
+    ):
+        table.add_row(name, ", ".join(f"{value} {count:,}" for value, count in Counter(values).most_common()) or "-")
+    shapes = [f"{camera} {'x'.join(map(str, store.row_shape(f'images/{camera}')[:2]))}" for camera in store.cameras()]
+    table.add_row("cameras", ", ".join(shapes) or "none: states and actions only")
+    renderables: list[RenderableType] = [table]
+    records = store.scene_records()
+    if records:
+        renderables.append(_scene_table(records))
+    if verify:
+        verdict = "whole: every file is as it was committed" if not problems else f"damaged: {len(problems)} problems"
+        renderables.append(Text(f"\n{verdict}", style="bold"))
+        renderables += [Text(f"  {problem}") for problem in problems]
+    return renderables
+
+
+def _scene_table(records: list[dict[str, Any]]) -> Table:
+    first = sum(bool(record["attempts"]) and record["attempts"][0] == "success" for record in records)
+    table = Table(title=f"\n{len(records):,} scenes tried", box=None, title_justify="left", title_style="bold")
+    table.add_column("outcome", style="dim")
+    for heading in ("scenes", "rate", "95 % interval"):
+        table.add_column(heading, justify="right")
+    outcomes = Counter(record["outcome"] for record in records)
+    rows = [(name.replace("_", " "), count) for name, count in outcomes.most_common()]
+    for name, count in [*rows, ("success at the first attempt", first)]:
+        low, high = wilson_interval(count, len(records))
+        table.add_row(name, f"{count:,}", f"{count / len(records):.1%}", f"{low:.1%} to {high:.1%}")
+    return table
+
+
+def _join(values: set[float]) -> str:
+    return ", ".join(f"{value:g}" for value in sorted(values)) or "-"
+
+
+def size(count: float) -> str:
+    """A number of bytes as people say it."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"

@@ -1,0 +1,66 @@
+"""Results as a person reads them in a terminal. Rates come with their n and interval."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from pipelines.statistics import wilson_interval
+
+
+def rate_text(successes: int, trials: int) -> str:
+    """A rate with its n and 95 % interval, e.g. "81.2 % (812 of 1,000; 95 % interval 78.7 to 83.5 %)"."""
+    if trials == 0:
+        return "none tried"
+    low, high = wilson_interval(successes, trials)
+    interval = f"95 % interval {low * 100:.1f} to {high * 100:.1f} %"
+    return f"{successes / trials * 100:.1f} % ({successes:,} of {trials:,}; {interval})"
+
+
+def checks_table(result: Mapping[str, Any]) -> RenderableType:
+    """`handful doctor`'s checks, and what to do about those that failed."""
+    table = Table(box=None, show_header=False)
+    for check in result["checks"]:
+        mark = Text("ok", "green") if check["ok"] else Text("no", "bold red" if check["required"] else "yellow")
+        table.add_row(mark, Text(check["name"]), Text(check["detail"]))
+        if check["fix"] and not check["ok"]:
+            table.add_row("", "", Text(f"-> {check['fix']}", "bold"))
+    verdict = "ready" if result["ok"] else "not ready: see the arrows above"
+    return Group(table, Text(verdict, "bold"))
+
+
+def generation_text(result: Mapping[str, Any]) -> str:
+    """What `handful generate` did."""
+    causes = sorted(result["outcomes"].items(), key=lambda item: (-item[1], item[0]))
+    return "\n".join(
+        [
+            f"kept {rate_text(result['kept'], result['scenes'])} of scenes, in {result['attempts']:,} attempts",
+            f"first try: {result['first_try_rate'] * 100:.1f} %",
+            f"{result['kept_per_hour']:,.0f} kept/h, {result['seconds']:,.1f} s in all",
+            "outcomes: " + ", ".join(f"{name.replace('_', ' ')} {count:,}" for name, count in causes),
+            f"store: {result['store']}",
+        ]
+    )
+
+
+def training_text(result: Mapping[str, Any]) -> str:
+    """What `handful train` did."""
+    lines = [f"{result['steps']:,} steps in {result['seconds']:,.0f} s, loss {result['loss']:.4f}"]
+    lines += [f"validation on {source}: {loss:.4f}" for source, loss in result["validation"].items()]
+    return "\n".join([*lines, f"checkpoint: {result['checkpoint']}"])
+
+
+def results_table(results: Sequence[Mapping[str, Any]]) -> RenderableType:
+    """Success by task and domain."""
+    table = Table(box=None)
+    for heading in ("task", "domain", "success", "how the rest ended"):
+        table.add_column(heading)
+    for row in results:
+        rest = {name: count for name, count in row["outcomes"].items() if name != "success"}
+        causes = sorted(rest.items(), key=lambda item: (-item[1], item[0]))
+        ended = ", ".join(f"{name.replace('_', ' ')} {count:,}" for name, count in causes) or "-"
+        domain = f"{row['domain']} (surrogate reality)" if row["domain"].startswith("twin/") else row["domain"]
+        table.add_row(Text(row["task"]), Text(domain), rate_text(row["successes"], row["episodes"]), Text(ended))
+    return table

@@ -1,0 +1,99 @@
+"""`handful view`: a contact sheet or a video of the episodes in a store."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from handful import InputError
+from pipelines.pictures import captioned, enlarge, grid, side_by_side, write_png, write_video
+from trajectories.schema import EpisodeMeta
+from trajectories.store import Store
+
+# Frames of one episode on its contact sheet, and tiles per row.
+_MOMENTS = 20
+_COLUMNS = 5
+# Episodes on a store's contact sheet: as many as fit, evenly spread over it.
+_EPISODES = 24
+_SHEET_COLUMNS = 6
+
+
+def view(path: Path, episode: int | None, out: Path) -> list[Path]:
+    """Draw a store.
+
+    Args:
+        path: the store.
+        episode: which episode; None: the first frames of many for a PNG, episode 0 for a video.
+        out: an image (.png) or a video (.mp4).
+
+    Returns:
+        The files written.
+
+    Raises:
+        InputError: another kind of file, no such episode, or a store without images.
+    """
+    kind = out.suffix.lower()
+    if kind not in (".png", ".mp4"):
+        raise InputError(f"cannot write '{out}'; --out must end in .png (contact sheet) or .mp4 (video)")
+    store = Store.open(path)
+    if len(store) == 0:
+        raise InputError(f"store '{path}' holds no episodes")
+    if not store.cameras():
+        raise InputError(f"store '{path}' holds no images; make it with: handful generate --cameras front,wrist ...")
+    if episode is not None and not 0 <= episode < len(store):
+        raise InputError(f"store '{path}' has episodes 0 to {len(store) - 1}, not {episode}")
+    if kind == ".mp4":
+        write_video(out, video_frames(store, episode or 0), store.meta(episode or 0).control_rate)
+    elif episode is None:
+        write_png(out, store_sheet(store))
+    else:
+        write_png(out, episode_sheet(store, episode))
+    return [out]
+
+
+def video_frames(store: Store, episode: int) -> Iterator[np.ndarray]:
+    """All cameras side by side at every step, with instruction, subtask and time below."""
+    meta = store.meta(episode)
+    subtasks = store.read(episode, "subtask")
+    for step, subtask in enumerate(subtasks):
+        frame = _frame(store, episode, step)
+        yield captioned(frame, _captions(meta, episode, step, int(subtask), len(subtasks)))
+
+
+def episode_sheet(store: Store, episode: int) -> np.ndarray:
+    """Moments of one episode, evenly spaced from the first step to the last."""
+    meta = store.meta(episode)
+    subtasks = store.read(episode, "subtask")
+    moments = np.unique(np.linspace(0, len(subtasks) - 1, _MOMENTS).round().astype(int))
+    tiles = []
+    for step in moments:
+        frame = _frame(store, episode, int(step))
+        tiles.append(captioned(frame, _captions(meta, episode, int(step), int(subtasks[step]), len(subtasks))[1:]))
+    sheet = grid(tiles, _COLUMNS)
+    return captioned(
+        sheet, [f"episode {episode}: {meta.instruction} - {meta.outcome.replace('_', ' ')}, {meta.domain}"]
+    )
+
+
+def store_sheet(store: Store, limit: int = _EPISODES) -> np.ndarray:
+    """The first frames of up to `limit` episodes, evenly spread over the store, seen by its first camera."""
+    camera = store.cameras()[0]
+    chosen = np.unique(np.linspace(0, len(store) - 1, limit).round().astype(int))
+    tiles = []
+    for episode in map(int, chosen):
+        meta = store.meta(episode)
+        frame = enlarge(store.read(episode, f"images/{camera}", 0, 1)[0], 168)
+        tiles.append(captioned(frame, [f"{episode}  scene {meta.scene}", meta.instruction]))
+    return grid(tiles, _SHEET_COLUMNS)
+
+
+def _frame(store: Store, episode: int, step: int) -> np.ndarray:
+    cameras = store.cameras()
+    return side_by_side([enlarge(store.read(episode, f"images/{name}", step, step + 1)[0]) for name in cameras])
+
+
+def _captions(meta: EpisodeMeta, episode: int, step: int, subtask: int, steps: int) -> list[str]:
+    """The instruction, then where in the episode this is."""
+    seconds = step / meta.control_rate
+    total = steps / meta.control_rate
+    return [meta.instruction, f"subtask {subtask} · {seconds:.1f} of {total:.1f} s · {meta.outcome.replace('_', ' ')}"]
