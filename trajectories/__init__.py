@@ -1,6 +1,24 @@
 """The record of what happened: the episode schema, the store, the loader, and formats in and out."""
 
+from trajectories.loader import Blend
+from trajectories.photometric import Photometric
+from trajectories.prefetch import prefetch
 from trajectories.schema import FORMAT_VERSION, Episode, EpisodeMeta, validate
+from trajectories.sources import Source, WindowSpec
+from trajectories.statistics import Statistics, store_statistics
 from trajectories.store import Store
 
-__all__ = ["FORMAT_VERSION", "Episode", "EpisodeMeta", "Store", "validate"]
+__all__ = [
+    "FORMAT_VERSION",
+    "Blend",
+    "Episode",
+    "EpisodeMeta",
+    "Photometric",
+    "Source",
+    "Statistics",
+    "Store",
+    "WindowSpec",
+    "prefetch",
+    "store_statistics",
+    "validate",
+]

@@ -1,0 +1,250 @@
+"""Demonstrations recorded in Isaac Lab Mimic's HDF5 layout.
+
+Per episode `data/demo_<i>`: relative end-effector actions, the robot's and the objects' states, and the poses and
+subtask signals that Mimic itself generates from. Two traps of the layout: `obs/joint_pos` is relative to the robot's
+default posture, so the absolute angles come from `initial_state` plus the change since the first step; and `states`
+are those after the step's action, while `obs` are those before it.
+
+The recorded actions drive a soft relative controller whose targets lead the motion by centimetres, so they say little
+about where the arm went. action[t] is therefore the configuration achieved at t + 1, and recorded as such.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from handful import InputError, __version__
+from trajectories.canonical import file_sha256
+from trajectories.poses import poses_from_matrices
+from trajectories.schema import Episode, EpisodeMeta
+from trajectories.store import Store
+
+# The environment whose name contains the word recorded the task.
+_TASK_WORDS = {"stack_three": "Stack", "lift": "Lift"}
+_CONTROL_RATE = 20.0
+_ARM_JOINTS = 7
+# Finger joint position of the open Franka hand [m].
+_OPEN_FINGER = 0.04
+# The same angle stored twice may differ by rounding [rad].
+_SAME_ANGLE = 1e-4
+_DATAGEN = "obs/datagen_info"
+
+
+@dataclass(frozen=True)
+class _Demo:
+    """One recorded episode of T steps, as it stands in the file."""
+
+    name: str
+    actions: np.ndarray  # (T, 7)
+    joints: np.ndarray  # (T, 9): arm [rad], fingers [m], absolute
+    velocities: np.ndarray  # (T, 9)
+    tool: np.ndarray  # (T, 4, 4), in the robot's base
+    objects: dict[str, np.ndarray]  # (T, 4, 4) each, in the robot's base
+    signals: dict[str, np.ndarray]  # (T,) bool each
+
+
+def import_isaaclab_mimic(
+    path: str | Path,
+    task: str,
+    store_path: str | Path,
+    instruction: str,
+    paraphrases: Sequence[str],
+    subtasks: Sequence[str],
+    source_name: str = "isaaclab-mimic",
+) -> dict[str, int]:
+    """Import an Isaac Lab Mimic HDF5 file of Franka demonstrations into a new store.
+
+    The whole file is read and checked before anything is written.
+
+    Args:
+        path: the HDF5 file.
+        task: the task's name; the file's environment must be one of it.
+        store_path: where the store is made, or resumed.
+        instruction: the sentence for every episode.
+        paraphrases: others that mean the same.
+        subtasks: names of the subtasks in order. All but the last end where the signal of their name rises.
+        source_name: the domain is called "real/<source_name>".
+
+    Returns:
+        {"episodes": ..., "frames": ...}
+
+    Raises:
+        InputError: the file is damaged, of another layout or task, or its numbers are not usable.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise InputError(f"there is no file '{path}'")
+    if not path.is_file():
+        raise InputError(f"'{path}' is a folder; give the HDF5 file itself")
+    try:
+        with h5py.File(path, "r") as file:
+            environment = _environment(path, file, task)
+            demos = [_read_demo(path, file, name) for name in _demo_names(path, file)]
+    except InputError:
+        raise
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError) as error:
+        # h5py raises all of these for damaged files.
+        reason = " ".join(str(error).split())
+        raise InputError(f"'{path}' is damaged, or no HDF5 file: {reason}") from error
+    meta = EpisodeMeta(
+        task=task,
+        embodiment="panda",
+        domain=f"real/{source_name}",
+        control_rate=_CONTROL_RATE,
+        instruction=instruction,
+        paraphrases=tuple(paraphrases),
+        outcome="success",
+        operator="human",
+        action_source="achieved_next",
+        versions={"handful": __version__},
+        extra={"recorded_in": environment, "how": "human teleoperation inside a simulator (Isaac Lab)"},
+    )
+    episodes = [_episode(path, demo, index, meta, subtasks) for index, demo in enumerate(demos)]
+    plan = {
+        "import": "isaaclab-mimic",
+        "file": file_sha256(path),
+        "task": task,
+        "source": source_name,
+        "instruction": instruction,
+        "paraphrases": list(paraphrases),
+        "subtasks": list(subtasks),
+    }
+    store = Store.create(store_path, plan)
+    records = [{"scene": index, "outcome": "success", "attempts": 1, "demo": d.name} for index, d in enumerate(demos)]
+    store.commit(0, episodes, records)
+    store.seal(None)
+    return {"episodes": len(store), "frames": store.frames}
+
+
+def _environment(path: Path, file: h5py.File, task: str) -> str:
+    """The name of the environment that recorded the file, checked to be one of the task."""
+    if not isinstance(file.get("data"), h5py.Group):
+        raise InputError(f"'{path}' has no group 'data', so it is not in Isaac Lab Mimic's layout")
+    try:
+        name = json.loads(file["data"].attrs["env_args"])["env_name"]
+    except (KeyError, ValueError, TypeError) as error:
+        raise InputError(f"'{path}' does not say in data.attrs['env_args'] which environment recorded it") from error
+    word = _TASK_WORDS.get(task)
+    if word is None:
+        known = ", ".join(sorted(_TASK_WORDS))
+        raise InputError(f"Isaac Lab Mimic files are imported for the tasks {known}; got '{task}'")
+    if word not in name:
+        raise InputError(f"'{path}' was recorded in '{name}', which is not task '{task}' (its name lacks '{word}')")
+    return str(name)
+
+
+def _demo_names(path: Path, file: h5py.File) -> list[str]:
+    names = [name for name in file["data"] if name.startswith("demo_") and name.removeprefix("demo_").isdigit()]
+    if not names:
+        raise InputError(f"'{path}' holds no demos (no group 'data/demo_0')")
+    return sorted(names, key=lambda name: int(name.removeprefix("demo_")))
+
+
+def _array(path: Path, group: h5py.Group, name: str, shape: tuple[int | None, ...]) -> np.ndarray:
+    """One array of a demo, checked against its shape (None: any) and for being finite."""
+    where = f"{group.name.lstrip('/')}/{name}"
+    dataset = group.get(name)
+    if not isinstance(dataset, h5py.Dataset):
+        raise InputError(f"'{path}' has no array '{where}', so it is not in Isaac Lab Mimic's layout")
+    if len(dataset.shape) != len(shape) or any(want not in (None, has) for has, want in zip(dataset.shape, shape)):  # noqa: B905
+        wanted = ", ".join("any" if want is None else str(want) for want in shape)
+        raise InputError(f"'{path}': '{where}' has shape {dataset.shape}; it should be ({wanted})")
+    value = np.asarray(dataset[()])
+    if value.dtype.kind not in "fiub":
+        raise InputError(f"'{path}': '{where}' holds {value.dtype}, not numbers")
+    if not np.isfinite(value).all():
+        raise InputError(f"'{path}': '{where}' holds values that are not finite")
+    return value
+
+
+def _children(path: Path, group: h5py.Group, name: str) -> list[str]:
+    if not isinstance(group.get(name), h5py.Group) or not len(group[name]):
+        where = f"{group.name.lstrip('/')}/{name}"
+        raise InputError(f"'{path}' has no group '{where}' with anything in it; annotate the demos with Mimic first")
+    return sorted(group[name])
+
+
+def _transforms(path: Path, group: h5py.Group, name: str, steps: int) -> np.ndarray:
+    matrices = _array(path, group, name, (steps, 4, 4)).astype(np.float64)
+    rotations = matrices[:, :3, :3]
+    error = np.abs(rotations @ rotations.transpose(0, 2, 1) - np.eye(3)).max()
+    if error > 1e-3 or np.linalg.det(rotations).min() < 0:
+        raise InputError(f"'{path}': '{group.name.lstrip('/')}/{name}' holds matrices that are no rotations")
+    return matrices
+
+
+def _read_demo(path: Path, file: h5py.File, name: str) -> _Demo:
+    group = file["data"][name]
+    if not isinstance(group, h5py.Group):
+        raise InputError(f"'{path}': 'data/{name}' is not a group")
+    actions = _array(path, group, "actions", (None, 7))
+    steps = len(actions)
+    if steps < 2:
+        raise InputError(f"'{path}': 'data/{name}' has {steps} steps; a demo needs at least 2")
+    columns = _ARM_JOINTS + 2
+    initial = _array(path, group, "initial_state/articulation/robot/joint_position", (1, columns))
+    relative = _array(path, group, "obs/joint_pos", (steps, columns))
+    joints = initial.astype(np.float64) + (relative - relative[0])
+    if "states/articulation/robot/joint_position" in group:
+        after = _array(path, group, "states/articulation/robot/joint_position", (steps, columns))
+        if np.abs(after[:-1] - joints[1:]).max() > _SAME_ANGLE:
+            raise InputError(f"'{path}': in 'data/{name}' the joint angles of 'states' and of 'obs' disagree")
+    objects = _children(path, group, f"{_DATAGEN}/object_pose")
+    signals = _children(path, group, f"{_DATAGEN}/subtask_term_signals")
+    return _Demo(
+        name=name,
+        actions=actions,
+        joints=joints,
+        velocities=_array(path, group, "obs/joint_vel", (steps, columns)),
+        tool=_transforms(path, group, f"{_DATAGEN}/eef_pose/franka", steps),
+        objects={n: _transforms(path, group, f"{_DATAGEN}/object_pose/{n}", steps) for n in objects},
+        signals={n: _array(path, group, f"{_DATAGEN}/subtask_term_signals/{n}", (steps,)) != 0 for n in signals},
+    )
+
+
+def _subtask_index(path: Path, demo: _Demo, subtasks: Sequence[str]) -> np.ndarray:
+    """Which subtask is under way at each step: the next one begins where the signal of the one before rises."""
+    index = np.zeros(len(demo.actions), np.int8)
+    begin = 0
+    for name in subtasks[:-1]:
+        where = f"'{path}': 'data/{demo.name}'"
+        if name not in demo.signals:
+            raise InputError(f"{where} has no signal for subtask '{name}'; it has: {', '.join(demo.signals)}")
+        later = np.flatnonzero(demo.signals[name][begin:])
+        if not len(later):
+            raise InputError(f"{where} never finishes subtask '{name}' after step {begin}")
+        begin += int(later[0])
+        index[begin:] += 1
+    return index
+
+
+def _next(rows: np.ndarray) -> np.ndarray:
+    """Row t + 1 at row t; the last is repeated."""
+    return np.concatenate([rows[1:], rows[-1:]])
+
+
+def _episode(path: Path, demo: _Demo, index: int, meta: EpisodeMeta, subtasks: Sequence[str]) -> Episode:
+    arm = demo.joints[:, :_ARM_JOINTS].astype(np.float32)
+    opening = np.clip(demo.joints[:, _ARM_JOINTS:].mean(axis=1, keepdims=True) / _OPEN_FINGER, 0, 1)
+    command = (demo.actions[:, 6:] > 0).astype(np.float32)
+    action = np.concatenate([_next(arm), command], axis=1)
+    tool = poses_from_matrices(demo.tool).astype(np.float32)
+    arrays: dict[str, Any] = {
+        "observation/joint_position": arm,
+        "observation/joint_velocity": demo.velocities[:, :_ARM_JOINTS].astype(np.float32),
+        "observation/gripper_opening": opening.astype(np.float32),
+        "observation/tool_pose_in_base": tool,
+        "action/executed": action,
+        "action/intended": action.copy(),
+        "action/tool_pose_in_base": _next(tool),
+        "subtask": _subtask_index(path, demo, subtasks),
+    }
+    arrays |= {f"objects/{name}": poses_from_matrices(m).astype(np.float32) for name, m in demo.objects.items()}
+    arrays |= {f"signals/{name}": signal for name, signal in demo.signals.items()}
+    extra = {**meta.extra, "demo": demo.name}
+    return Episode(arrays, EpisodeMeta.from_json({**meta.to_json(), "scene": index, "extra": extra}))
