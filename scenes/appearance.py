@@ -29,10 +29,10 @@ Ledger = dict[str, Any]
 # Hue [turns] of each colour word; saturation and value are drawn, so the word stays true.
 COLOURS: dict[str, float] = {
     "red": 0.0,
-    "orange": 0.07,
-    "yellow": 0.155,
+    "orange": 0.08,
+    "yellow": 0.15,
     "green": 0.34,
-    "blue": 0.61,
+    "blue": 0.625,
     "purple": 0.78,
 }
 
@@ -62,9 +62,15 @@ TEXTURES: dict[str, Texture | None] = {
     "world_planks": Texture((0.9, 0.11), 1.0, 0.6, mark="edge"),
     "world_speckle": Texture((0.5, 0.5), 1.0, 0.7, mark="random", density=0.12),
     "world_grid": Texture((0.1, 0.1), 0.92, 0.65, mark="cross"),
-    "world_terrazzo": Texture((0.25, 0.25), 0.85, 0.5, checker=True, mark="random", density=0.3),
+    "world_terrazzo": Texture((0.35, 0.35), 1.0, 0.55, mark="random", density=0.35),
 }
 TABLE_MATERIAL = "world_plain"
+
+# The model fields that a draw may change.
+FIELDS = (
+    *("geom_rgba", "geom_matid", "mat_rgba", "cam_pos", "cam_quat", "cam_fovy"),
+    *("light_pos", "light_dir", "light_diffuse", "light_ambient", "light_specular"),
+)
 
 _WALLS = ("wall_back", "wall_front", "wall_left", "wall_right")
 _ROOM, _CEILING, _FLOOR = 2.5, 2.2, -0.75  # half the room's edge, height of its walls, height of its floor [m]
@@ -96,8 +102,8 @@ class CameraView:
         return quat_from_matrix(np.column_stack([right, np.cross(backward, right), backward]))
 
 
-FRONT_CAMERA = CameraView("world", (1.15, 0.0, 0.55), (0.5, 0.0, 0.05), (0.0, 0.0, 1.0), 45.0)
-WRIST_CAMERA = CameraView("hand", (0.075, 0.0, 0.005), (0.022, 0.0, 0.14), (1.0, 0.0, 0.0), 75.0)
+FRONT_CAMERA = CameraView("world", (1.05, 0.0, 0.5), (0.47, 0.0, 0.094), (0.0, 0.0, 1.0), 42.0)
+WRIST_CAMERA = CameraView("hand", (0.08, 0.0, 0.04), (0.035, 0.0, 0.151), (1.0, 0.0, 0.0), 75.0)
 CAMERAS: dict[str, CameraView] = {"front": FRONT_CAMERA, "wrist": WRIST_CAMERA}
 
 
@@ -178,7 +184,7 @@ NONE = AppearanceRanges()
 DEFAULT = AppearanceRanges(
     cube_hue=(-0.015, 0.015),
     cube_saturation=(0.75, 1.0),
-    cube_value=(0.6, 0.95),
+    cube_value=(0.7, 0.95),
     table_materials=("world_plain", "world_checker", "world_planks", "world_wood", "world_speckle", "world_grid"),
     table_hue=(0.12, 1.0),
     table_saturation=(0.0, 0.35),
@@ -192,9 +198,9 @@ DEFAULT = AppearanceRanges(
     light_azimuth=(-120.0, 120.0),
     light_elevation=(40.0, 80.0),
     light_distance=(1.5, 3.0),
-    light_diffuse=(0.45, 0.75),
-    light_ambient=(0.22, 0.4),
-    light_fill=(0.1, 0.35),
+    light_diffuse=(0.4, 0.65),
+    light_ambient=(0.15, 0.3),
+    light_fill=(0.1, 0.3),
     light_specular=(0.1, 0.5),
     light_warmth=(-0.3, 0.3),
     front=CameraJitter(((-0.03, 0.03),) * 3, ((-3.0, 3.0),) * 3, (-2.0, 2.0)),
@@ -209,21 +215,21 @@ TWIN_DEV_0 = AppearanceRanges(
     table_materials=("world_terrazzo",),
     table_hue=(0.07, 0.1),
     table_saturation=(0.4, 0.5),
-    table_value=(0.36, 0.42),
+    table_value=(0.38, 0.43),
     room_materials=DEFAULT.room_materials,
     room_hue=DEFAULT.room_hue,
     room_saturation=DEFAULT.room_saturation,
     room_value=(0.2, 0.27),
     robot_value=(0.78, 0.82),
     robot_warmth=DEFAULT.robot_warmth,
-    light_azimuth=(140.0, 160.0),
-    light_elevation=(84.0, 88.0),
+    light_azimuth=(130.0, 150.0),
+    light_elevation=DEFAULT.light_elevation,
     light_distance=DEFAULT.light_distance,
-    light_diffuse=(0.36, 0.42),
-    light_ambient=(0.16, 0.2),
+    light_diffuse=(0.33, 0.38),
+    light_ambient=DEFAULT.light_ambient,
     light_fill=DEFAULT.light_fill,
     light_specular=DEFAULT.light_specular,
-    light_warmth=(0.5, 0.65),
+    light_warmth=(0.4, 0.5),
     front=CameraJitter(
         ((0.05, 0.06), (0.075, 0.085), (0.05, 0.06)), ((-4.5, -4.0), (7.0, 8.0), (4.0, 5.0)), (3.0, 4.0)
     ),
@@ -362,9 +368,7 @@ def fields_from_ledger(ledger: Ledger, model: mujoco.MjModel) -> dict[str, np.nd
     Raises:
         InputError: the ledger names something that the model does not have.
     """
-    names = ("geom_rgba", "geom_matid", "mat_rgba", "cam_pos", "cam_quat", "cam_fovy")
-    names += ("light_pos", "light_dir", "light_diffuse", "light_ambient", "light_specular")
-    fields = {name: getattr(model, name).copy() for name in names}
+    fields = {name: getattr(model, name).copy() for name in FIELDS}
     for name, cube in ledger["cubes"].items():
         fields["geom_rgba"][_id(model, "geom", name)] = cube["rgba"]
     for name, surface in ledger["surfaces"].items():

@@ -10,7 +10,6 @@ MuJoCo's GPU objects while another context is current would delete the other's t
 """
 
 import atexit
-import ctypes
 import importlib
 import os
 import subprocess
@@ -93,7 +92,7 @@ def probe_backend(backend: str) -> str | None:
             check=False,
         )
     except subprocess.TimeoutExpired:
-        return f"no frame within {_PROBE_SECONDS:.0f} s"
+        return f"no frame within {_PROBE_SECONDS:g} s"
     if done.returncode == 0:
         return None
     lines = done.stderr.strip().splitlines()
@@ -331,7 +330,7 @@ def _camera_id(model: mujoco.MjModel, name: str) -> int:
 
 def _gl_renderer() -> str:
     """GL_RENDERER of the current context: pixels are comparable only between equal ones."""
-    from OpenGL import GL  # chooses its platform at import, so only after the backend is known
+    # It chooses its platform at import, hence only after the backend is known.
+    from OpenGL import GL  # type: ignore[import-untyped]
 
-    answer = GL.glGetString(GL.GL_RENDERER)
-    return ctypes.string_at(answer).decode() if not isinstance(answer, bytes) else answer.decode()
+    return bytes(GL.glGetString(GL.GL_RENDERER)).decode()

@@ -1,0 +1,208 @@
+"""Frames from stored states: right, repeatable, independent of what else is drawn; clear errors without OpenGL."""
+
+import copy
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import mujoco
+import numpy as np
+import pytest
+
+from handful import InputError, JobError
+from sim import rendering
+from sim.rendering import QUALITIES, FrameRenderer, choose_backend, prepare_visual, probe_backend
+
+STATE = mujoco.mjtState.mjSTATE_INTEGRATION
+
+# Red ball above, blue below, on a green wall, lit evenly; a second camera looks from the other side.
+XML = """
+<mujoco>
+  <visual><headlight ambient="1 1 1" diffuse="0 0 0" specular="0 0 0"/></visual>
+  <worldbody>
+    <geom name="wall" type="box" size="5 .01 5" pos="0 2 0" rgba="0 1 0 1"/>
+    <body name="ball" pos="0 0 .3"><freejoint/><geom name="ball" size=".2" rgba="1 0 0 1"/></body>
+    <geom name="low" size=".2" pos="0 0 -.3" rgba="0 0 1 1"/>
+    <geom name="ground" type="plane" size="0 0 1" pos="0 0 -1" rgba="1 1 0 1"/>
+    <geom name="hidden" size=".4" pos="0 -.5 0" rgba="1 1 1 1" group="3"/>
+    <camera name="front" pos="0 -2 0" xyaxes="1 0 0 0 0 1"/>
+    <camera name="top" pos="0 0 3"/>
+  </worldbody>
+</mujoco>
+"""
+
+
+@pytest.fixture(scope="module")
+def model() -> mujoco.MjModel:
+    return mujoco.MjModel.from_xml_string(XML)
+
+
+@pytest.fixture(scope="module")
+def renderer(model: mujoco.MjModel) -> Iterator[FrameRenderer]:
+    with FrameRenderer(model, 48, 64) as opened:
+        yield opened
+
+
+def rows(model: mujoco.MjModel, heights: list[float]) -> np.ndarray:
+    """One state per height of the ball."""
+    data = mujoco.MjData(model)
+    states = np.zeros((len(heights), mujoco.mj_stateSize(model, STATE)))
+    for state, height in zip(states, heights, strict=True):
+        data.qpos[2] = height
+        mujoco.mj_getState(model, data, state, STATE)
+    return states
+
+
+def test_colours_are_as_set_and_the_first_row_is_on_top(model: mujoco.MjModel, renderer: FrameRenderer) -> None:
+    frame = renderer.render(model, rows(model, [0.3])[0], ["front"])["front"]
+    assert frame.shape == (48, 64, 3)
+    assert frame.dtype == np.uint8
+    assert frame[15, 32].tolist() == [255, 0, 0]
+    assert frame[33, 32].tolist() == [0, 0, 255]
+    assert frame[2, 2].tolist() == [0, 255, 0]
+
+
+def test_values_of_the_given_model_are_drawn(model: mujoco.MjModel, renderer: FrameRenderer) -> None:
+    scene = copy.copy(model)
+    scene.geom_rgba[scene.geom("ball").id] = [1, 0, 1, 1]
+    assert renderer.render(scene, rows(model, [0.3])[0], ["front"])["front"][15, 32].tolist() == [255, 0, 255]
+
+
+def test_the_state_moves_what_is_drawn(model: mujoco.MjModel, renderer: FrameRenderer) -> None:
+    frames = renderer.render_states(model, rows(model, [0.3, 5.0]), ["front"])["front"]
+    assert frames.shape == (2, 48, 64, 3)
+    assert frames[1, 15, 32].tolist() == [0, 255, 0]
+
+
+def test_frames_do_not_depend_on_the_order_of_states_or_cameras(model: mujoco.MjModel, renderer: FrameRenderer) -> None:
+    states = rows(model, [0.3, 0.1, 0.5])
+    forward = renderer.render_states(model, states, ["front", "top"])
+    backward = renderer.render_states(model, states[::-1], ["top", "front"])
+    for camera in ("front", "top"):
+        np.testing.assert_array_equal(forward[camera], backward[camera][::-1])
+
+
+def test_alternating_two_renderers_changes_no_pixel(model: mujoco.MjModel, renderer: FrameRenderer) -> None:
+    other = mujoco.MjModel.from_xml_string(
+        """<mujoco><asset><texture name="t" type="2d" builtin="checker" rgb1="1 0 0" rgb2="0 0 1" width="64"
+        height="64"/><material name="t" texture="t"/></asset><worldbody><light pos="0 0 3"/>
+        <geom type="plane" size="2 2 1" material="t"/><camera name="front" pos="0 0 2"/></worldbody></mujoco>"""
+    )
+    state, other_state = rows(model, [0.3])[0], np.zeros(mujoco.mj_stateSize(other, STATE))
+    before = renderer.render(model, state, ["front"])["front"]
+    with FrameRenderer(other, 32, 32) as second:
+        alone = second.render(other, other_state, ["front"])["front"]
+        for _ in range(3):
+            np.testing.assert_array_equal(renderer.render(model, state, ["front"])["front"], before)
+            np.testing.assert_array_equal(second.render(other, other_state, ["front"])["front"], alone)
+    assert len(np.unique(alone)) > 1
+    np.testing.assert_array_equal(renderer.render(model, state, ["front"])["front"], before)
+
+
+def test_frames_are_the_same_in_another_process(model: mujoco.MjModel, renderer: FrameRenderer) -> None:
+    state = rows(model, [0.3])[0]
+    code = f"""
+import mujoco, numpy as np, sys
+from sim.rendering import FrameRenderer
+model = mujoco.MjModel.from_xml_string({XML!r})
+with FrameRenderer(model, 48, 64) as renderer:
+    frame = renderer.render(model, np.array({state.tolist()}), ["front"])["front"]
+    sys.stdout.buffer.write(frame.tobytes())
+"""
+    there = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout
+    assert there == renderer.render(model, state, ["front"])["front"].tobytes()
+
+
+def test_collision_groups_are_hidden(model: mujoco.MjModel, renderer: FrameRenderer) -> None:
+    frame = renderer.render(model, rows(model, [0.3])[0], ["front"])["front"]
+    assert not (frame == 255).all(axis=2).any()
+
+
+@pytest.mark.parametrize("quality", QUALITIES)
+def test_opening_leaves_the_model_as_it_was(model: mujoco.MjModel, quality: rendering.Quality) -> None:
+    before = model.vis.quality.offsamples, model.vis.quality.shadowsize, model.vis.global_.offwidth
+    with FrameRenderer(model, 20, 700, quality) as opened:
+        frame = opened.render(model, rows(model, [0.3])[0], ["front"])["front"]
+    assert frame.shape == (20, 700, 3)
+    assert frame.any()
+    assert (model.vis.quality.offsamples, model.vis.quality.shadowsize, model.vis.global_.offwidth) == before
+
+
+def test_prepare_visual_writes_the_quality_into_a_spec() -> None:
+    spec = mujoco.MjSpec()
+    prepare_visual(spec, "standard", 100, 200)
+    vis = spec.compile().vis
+    assert (vis.quality.offsamples, vis.quality.shadowsize) == (0, 512)
+    assert (vis.global_.offheight, vis.global_.offwidth) == (100, 200)
+
+
+def test_renderer_string_names_the_driver(renderer: FrameRenderer) -> None:
+    assert len(renderer.gl_renderer) > 3
+
+
+def test_unknown_camera_lists_those_there_are(model: mujoco.MjModel, renderer: FrameRenderer) -> None:
+    with pytest.raises(InputError, match=r"unknown camera 'frnt'; there is: front, top\. Did you mean 'front'\?"):
+        renderer.render(model, rows(model, [0.3])[0], ["frnt"])
+
+
+def test_rows_of_another_length_are_refused(model: mujoco.MjModel, renderer: FrameRenderer) -> None:
+    with pytest.raises(InputError, match=r"states have shape \(1, 5\); this model needs \(T, \d+\)"):
+        renderer.render(model, np.zeros(5), ["front"])
+
+
+def test_models_of_another_structure_are_refused(renderer: FrameRenderer) -> None:
+    other = mujoco.MjModel.from_xml_string('<mujoco><worldbody><camera name="front"/></worldbody></mujoco>')
+    with pytest.raises(InputError, match="another structure"):
+        renderer.render(other, np.zeros(mujoco.mj_stateSize(other, STATE)), ["front"])
+
+
+def test_a_closed_renderer_says_so(model: mujoco.MjModel) -> None:
+    with FrameRenderer(model, 8, 8) as closed:
+        pass
+    closed.close()
+    with pytest.raises(JobError, match="was closed"):
+        closed.render(model, rows(model, [0.3])[0], ["front"])
+
+
+def test_bad_arguments_are_refused(model: mujoco.MjModel) -> None:
+    with pytest.raises(InputError, match="unknown render quality 'fats'"):
+        FrameRenderer(model, 8, 8, "fats")  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="at least one pixel, got 0 x 8"):
+        FrameRenderer(model, 0, 8)
+
+
+def test_without_a_backend_the_packages_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MUJOCO_GL", raising=False)
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(rendering, "probe_backend", lambda backend: f"no {backend} here")
+    with pytest.raises(JobError, match=r"egl: no egl here; osmesa: no osmesa here.*libegl1.*libosmesa6"):
+        choose_backend()
+    assert "MUJOCO_GL" not in os.environ
+
+
+def test_the_first_backend_that_draws_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MUJOCO_GL", "")
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(rendering, "probe_backend", lambda backend: None if backend == "osmesa" else "broken")
+    assert choose_backend() == "osmesa"
+    assert os.environ["MUJOCO_GL"] == "osmesa"
+
+
+def test_the_users_choice_is_respected(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MUJOCO_GL", "OSMesa")
+    monkeypatch.setattr(rendering, "probe_backend", lambda backend: pytest.fail("probed"))
+    assert choose_backend() == "osmesa"
+    monkeypatch.setenv("MUJOCO_GL", "eggl")
+    with pytest.raises(InputError, match="unknown MUJOCO_GL backend 'eggl'"):
+        choose_backend()
+
+
+def test_a_backend_that_does_not_exist_fails_its_probe() -> None:
+    assert "nosuchgl" in (probe_backend("nosuchgl") or "")
+
+
+def test_a_backend_that_hangs_fails_its_probe(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rendering, "_PROBE", "import time; time.sleep(60)")
+    monkeypatch.setattr(rendering, "_PROBE_SECONDS", 0.2)
+    assert probe_backend("egl") == "no frame within 0.2 s"
