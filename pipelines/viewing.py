@@ -1,6 +1,6 @@
 """`handful view`: a contact sheet or a video of the episodes in a store."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,8 @@ _COLUMNS = 5
 # Episodes on a store's contact sheet: as many as fit, evenly spread over it.
 _EPISODES = 24
 _SHEET_COLUMNS = 6
+# Frames read at a time: a Zarr chunk costs its milliseconds once per read.
+_RUN = 64
 
 
 def view(path: Path, episode: int | None, out: Path) -> list[Path]:
@@ -55,9 +57,21 @@ def video_frames(store: Store, episode: int) -> Iterator[np.ndarray]:
     """All cameras side by side at every step, with instruction, subtask and time below."""
     meta = store.meta(episode)
     subtasks = store.read(episode, "subtask")
-    for step, subtask in enumerate(subtasks):
-        frame = _frame(store, episode, step)
-        yield captioned(frame, _captions(meta, episode, step, int(subtask), len(subtasks)))
+    names = subtask_names(meta.task)
+    for start in range(0, len(subtasks), _RUN):
+        stop = min(start + _RUN, len(subtasks))
+        for step, frame in enumerate(_frames(store, episode, start, stop), start):
+            yield captioned(frame, _captions(meta, step, int(subtasks[step]), len(subtasks), names))
+
+
+def subtask_names(task: str) -> tuple[str, ...]:
+    """What a task calls its subtasks; none for a task that only its importer knows."""
+    from scenes.task import get_task
+
+    try:
+        return tuple(subtask.name for subtask in get_task(task).subtasks)
+    except InputError:
+        return ()
 
 
 def episode_sheet(store: Store, episode: int) -> np.ndarray:
@@ -65,10 +79,11 @@ def episode_sheet(store: Store, episode: int) -> np.ndarray:
     meta = store.meta(episode)
     subtasks = store.read(episode, "subtask")
     moments = np.unique(np.linspace(0, len(subtasks) - 1, _MOMENTS).round().astype(int))
+    names = subtask_names(meta.task)
     tiles = []
     for step in moments:
-        frame = _frame(store, episode, int(step))
-        tiles.append(captioned(frame, _captions(meta, episode, int(step), int(subtasks[step]), len(subtasks))[1:]))
+        frame = _frames(store, episode, int(step), int(step) + 1)[0]
+        tiles.append(captioned(frame, _captions(meta, int(step), int(subtasks[step]), len(subtasks), names)[1:]))
     sheet = grid(tiles, _COLUMNS)
     return captioned(
         sheet, [f"episode {episode}: {meta.instruction} - {meta.outcome.replace('_', ' ')}, {meta.domain}"]
@@ -87,13 +102,15 @@ def store_sheet(store: Store, limit: int = _EPISODES) -> np.ndarray:
     return grid(tiles, _SHEET_COLUMNS)
 
 
-def _frame(store: Store, episode: int, step: int) -> np.ndarray:
-    cameras = store.cameras()
-    return side_by_side([enlarge(store.read(episode, f"images/{name}", step, step + 1)[0]) for name in cameras])
+def _frames(store: Store, episode: int, start: int, stop: int) -> list[np.ndarray]:
+    """Steps [start, stop) as all cameras see them, side by side."""
+    views = [store.read(episode, f"images/{camera}", start, stop) for camera in store.cameras()]
+    return [side_by_side([enlarge(view) for view in moment]) for moment in zip(*views, strict=True)]
 
 
-def _captions(meta: EpisodeMeta, episode: int, step: int, subtask: int, steps: int) -> list[str]:
+def _captions(meta: EpisodeMeta, step: int, subtask: int, steps: int, names: Sequence[str]) -> list[str]:
     """The instruction, then where in the episode this is."""
     seconds = step / meta.control_rate
     total = steps / meta.control_rate
-    return [meta.instruction, f"subtask {subtask} · {seconds:.1f} of {total:.1f} s · {meta.outcome.replace('_', ' ')}"]
+    doing = names[subtask] if 0 <= subtask < len(names) else f"subtask {subtask}"
+    return [meta.instruction, f"{doing} · {seconds:.1f} of {total:.1f} s · ends in {meta.outcome.replace('_', ' ')}"]

@@ -1,0 +1,168 @@
+"""The report's charts as inline SVG: a few kilobytes each, sharp on paper, readable without a script.
+
+Every function returns a whole `<svg>` element with a title and a description for screen readers.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup, escape
+
+# One hue for what was measured in simulation, one for surrogate reality; further curves take further hues.
+BLUE, ORANGE = "#2f6690", "#c8553d"
+_HUES = (BLUE, ORANGE, "#588157", "#7d5ba6", "#b08900", "#4f5d75")
+_GRID, _TEXT = "#e2e2de", "#55585e"
+
+
+@dataclass(frozen=True)
+class Interval:
+    """One row of a forest plot; rate and ends in [0, 1]."""
+
+    label: str
+    rate: float
+    low: float
+    high: float
+    # What stands at the right end, e.g. "83 of 100".
+    note: str
+    # Measured in surrogate reality.
+    surrogate: bool = False
+
+
+def bars(counts: Mapping[str, int], total: int, good: str = "success") -> Markup:
+    """Horizontal bars, the largest first; `good` comes first and in its own colour."""
+    rows = sorted(counts.items(), key=lambda item: (item[0] != good, -item[1], item[0]))
+    left, width, height = 170, 760, 26
+    most = max(counts.values(), default=0) or 1
+    scale = (width - left - 130) / most
+    parts = []
+    for number, (name, count) in enumerate(rows):
+        y = number * height
+        colour = BLUE if name == good else "#b9b6ad"
+        length = max(count * scale, 1.5 if count else 0)
+        share = f" ({count / total:.1%})" if total else ""
+        parts.append(_text(left - 10, y + 17, name.replace("_", " "), "end"))
+        parts.append(
+            f'<rect x="{left}" y="{y + 4}" width="{length:.1f}" height="{height - 8}" rx="2" fill="{colour}"/>'
+        )
+        parts.append(_text(left + length + 8, y + 17, f"{count:,}{share}"))
+    described = ", ".join(f"{name.replace('_', ' ')} {count:,}" for name, count in rows)
+    return _svg(width, max(1, len(rows)) * height + 4, "Outcomes by cause", described, parts)
+
+
+def forest(rows: Sequence[Interval]) -> Markup:
+    """Rates with their intervals on a common axis from 0 to 100 %."""
+    left, right, width, height, top = 210, 150, 760, 34, 8
+    bottom = top + height * len(rows)
+    span = width - left - right
+    parts = []
+    for percent in range(0, 101, 20):
+        x = left + span * percent / 100
+        parts.append(f'<line x1="{x:.1f}" y1="{top}" x2="{x:.1f}" y2="{bottom}" stroke="{_GRID}"/>')
+        parts.append(_text(x, bottom + 18, f"{percent} %", "middle"))
+    for number, row in enumerate(rows):
+        y = top + height * number + height / 2
+        colour = ORANGE if row.surrogate else BLUE
+        low, middle, high = (left + span * value for value in (row.low, row.rate, row.high))
+        parts.append(_text(left - 12, y + 4, row.label, "end", strong=True))
+        parts.append(f'<line x1="{low:.1f}" y1="{y}" x2="{high:.1f}" y2="{y}" stroke="{colour}" stroke-width="2.5"/>')
+        for end in (low, high):
+            parts.append(
+                f'<line x1="{end:.1f}" y1="{y - 5}" x2="{end:.1f}" y2="{y + 5}" stroke="{colour}" stroke-width="2"/>'
+            )
+        parts.append(f'<circle cx="{middle:.1f}" cy="{y}" r="5" fill="{colour}"/>')
+        parts.append(_text(width - right + 14, y + 4, row.note))
+    described = "; ".join(f"{r.label}: {r.rate:.1%}, interval {r.low:.1%} to {r.high:.1%}" for r in rows)
+    return _svg(width, bottom + 26, "Success rates with 95 % intervals", described, parts)
+
+
+def curves(series: Mapping[str, Sequence[tuple[float, float]]], x_label: str, y_label: str) -> Markup:
+    """Lines through (x, y) points, y on a logarithmic axis where it spans more than a factor of 20.
+
+    Args:
+        series: name -> points in order of x; points that are not finite are left out.
+        x_label: below the x axis.
+        y_label: what y is; stands in the description and above the axis.
+    """
+    finite = {
+        name: kept
+        for name, points in series.items()
+        if (kept := [(x, y) for x, y in points if math.isfinite(x) and math.isfinite(y)])
+    }
+    left, right, top, bottom, width = 64, 30, 24, 250, 760
+    ys = [y for points in finite.values() for _, y in points]
+    xs = [x for points in finite.values() for x, _ in points]
+    if not xs:
+        return _svg(width, 40, y_label, "no points", [_text(left, 24, "no finite points")])
+    logarithmic = min(ys) > 0 and max(ys) / min(ys) > 20
+    y_ticks = _log_ticks(min(ys), max(ys)) if logarithmic else _ticks(min(0.0, *ys), max(ys))
+    low, high = min(y_ticks[0], *ys), max(y_ticks[-1], *ys)
+    x_low, x_high = min(xs), max(*xs, min(xs) + 1e-9)
+
+    def place(x: float, y: float) -> str:
+        up = math.log(y / low) / math.log(high / low) if logarithmic else (y - low) / (high - low)
+        along = (x - x_low) / (x_high - x_low)
+        return f"{left + (width - left - right) * along:.1f},{bottom - (bottom - top) * up:.1f}"
+
+    parts = [_text(left, 14, y_label + (" (logarithmic)" if logarithmic else ""))]
+    for tick in y_ticks:
+        y = place(x_low, tick).split(",")[1]
+        parts.append(f'<line x1="{left}" y1="{y}" x2="{width - right}" y2="{y}" stroke="{_GRID}"/>')
+        parts.append(_text(left - 8, float(y) + 4, f"{tick:g}", "end"))
+    for tick in _ticks(x_low, x_high):
+        if x_low <= tick <= x_high:
+            parts.append(_text(float(place(tick, high).split(",")[0]), bottom + 18, f"{tick:,g}", "middle"))
+    parts.append(_text((left + width - right) / 2, bottom + 38, x_label, "middle"))
+    for number, (name, points) in enumerate(finite.items()):
+        hue = _HUES[number % len(_HUES)]
+        line = " ".join(place(x, y) for x, y in _thin(points))
+        parts.append(f'<polyline points="{line}" fill="none" stroke="{hue}" stroke-width="1.8"/>')
+        if len(points) == 1:
+            x, y = place(*points[0]).split(",")
+            parts.append(f'<circle cx="{x}" cy="{y}" r="3" fill="{hue}"/>')
+        x0 = left + 20
+        y0 = bottom + 62 + 20 * number
+        parts.append(f'<line x1="{x0}" y1="{y0 - 4}" x2="{x0 + 24}" y2="{y0 - 4}" stroke="{hue}" stroke-width="3"/>')
+        parts.append(_text(x0 + 32, y0, f"{name}, last {points[-1][1]:.4g}"))
+    described = "; ".join(f"{name} from {p[0][1]:.4g} to {p[-1][1]:.4g}" for name, p in finite.items())
+    return _svg(width, bottom + 52 + 20 * len(finite), y_label, described, parts)
+
+
+def _thin(points: Sequence[tuple[float, float]], most: int = 400) -> list[tuple[float, float]]:
+    """At most about `most` points: the mean of each run of neighbours."""
+    run = -(-len(points) // most)
+    groups = [points[start : start + run] for start in range(0, len(points), run)]
+    return [(sum(x for x, _ in g) / len(g), sum(y for _, y in g) / len(g)) for g in groups]
+
+
+def _ticks(low: float, high: float, about: int = 5) -> list[float]:
+    """Round values that cover [low, high], spaced by 1, 2 or 5 times a power of ten."""
+    span = (high - low) or abs(high) or 1.0
+    power = 10 ** math.floor(math.log10(span / about))
+    step = next(power * factor for factor in (1, 2, 5, 10) if span / (power * factor) <= about)
+    first = math.floor(low / step)
+    count = math.ceil(high / step - 1e-9) - first
+    return [round((first + number) * step, 12) for number in range(max(count, 1) + 1)]
+
+
+def _log_ticks(low: float, high: float) -> list[float]:
+    """1, 2 and 5 times powers of ten, from the last at or below `low` to the first at or above `high`."""
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    marks = [float(f"{factor}e{power}") for power in powers for factor in (1, 2, 5)]
+    first = max(number for number, mark in enumerate(marks) if mark <= low)
+    last = min(number for number, mark in enumerate(marks) if mark >= high)
+    return marks[first : last + 1]
+
+
+def _text(x: float, y: float, text: str, anchor: str = "start", strong: bool = False) -> str:
+    weight = ' font-weight="600"' if strong else ""
+    fill = "#222428" if strong else _TEXT
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="{fill}"{weight}>{escape(text)}</text>'
+
+
+def _svg(width: int, height: float, title: str, described: str, parts: Sequence[str]) -> Markup:
+    head = (
+        f'<svg viewBox="0 0 {width} {height:.0f}" width="{width}" height="{height:.0f}" role="img" '
+        f'aria-label="{escape(title)}: {escape(described)}" font-size="13">'
+    )
+    return Markup(f"{head}<title>{escape(title)}</title>{''.join(parts)}</svg>")

@@ -1,0 +1,300 @@
+"""One self-contained HTML page about a run: open it from a file, offline; print it; send it.
+
+Pictures and videos are embedded, charts are inline SVG, nothing is loaded and no script runs. Sections whose data is
+not there say so. Rates come with their n and interval, and what was measured in a twin is called surrogate reality.
+"""
+
+import base64
+import io
+import json
+import tempfile
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import imageio_ffmpeg
+import jinja2
+import numpy as np
+from PIL import Image
+
+from handful import JobError, __version__
+from pipelines import charts
+from pipelines.configuration import project_commit
+from pipelines.pictures import write_video
+from pipelines.runs import Run, read_run, video_name
+from pipelines.statistics import wilson_interval
+from pipelines.tables import rate_text
+from pipelines.viewing import store_sheet, video_frames
+from trajectories.store import Store
+
+# The page stays below 25 MB: base64 makes 4 bytes of 3.
+_PAGE_LIMIT = 25_000_000
+_VIDEO_BUDGET = 15_000_000
+# Episodes that the share of replayed steps is counted on, evenly spread.
+_SOURCE_EPISODES = 100
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One video of the page."""
+
+    caption: str
+    # data: URLs; the video's is empty where it would make the page too large.
+    video: str
+    poster: str
+    # Where the file lies, relative to the run folder.
+    name: str
+
+
+def write_report(folder: Path, out: Path | None = None) -> Path:
+    """Write the page of a run.
+
+    Args:
+        folder: the run folder; `pipelines.runs` says what it may hold.
+        out: the HTML file; `report.html` in the folder if None.
+
+    Returns:
+        The file written.
+
+    Raises:
+        InputError: there is no run in the folder.
+        JobError: a file of the run is damaged, or the page would be too large to send.
+    """
+    page = render(read_run(folder))
+    if len(page) >= _PAGE_LIMIT:
+        raise JobError(f"the report of '{folder}' would be {len(page) / 1e6:.0f} MB; it must stay below 25 MB")
+    out = out or folder / "report.html"
+    out.parent.mkdir(parents=True, exist_ok=True)
+    partial = out.with_name(f".{out.name}.partial")
+    partial.write_text(page, encoding="utf-8")
+    partial.replace(out)
+    return out
+
+
+def render(run: Run) -> str:
+    """The page's HTML."""
+    loader = jinja2.FileSystemLoader(Path(__file__).parent / "templates")
+    environment = jinja2.Environment(
+        loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters["pretty"] = lambda value: json.dumps(value, indent=2, ensure_ascii=False, default=str)
+    environment.filters["words"] = lambda name: name.replace("_", " ")
+    environment.globals["rate_text"] = rate_text
+    return environment.get_template("report.html.jinja").render(
+        run=run,
+        title=_title(run),
+        headline=_headline(run),
+        sheet=_sheet(run),
+        clips=_clips(run),
+        outcome_bars=_outcome_bars(run),
+        counted=_counted(run),
+        first_tries=_first_tries(run),
+        demos=demo_sources(run.store) if run.store is not None else None,
+        training=_training(run),
+        forest=_forest(run),
+        rows=[_result_row(row) for row in run.results or []],
+        sentences=_sentences(run),
+        commands=[line for line in run.commands or [] if line.strip()],
+        version=__version__,
+        commit=project_commit(),
+    )
+
+
+def demo_sources(store: Store) -> dict[str, Any]:
+    """Where a generated store's demos came from: demos by operator, and the share of steps that replay them."""
+    demos: dict[tuple[str, int], str] = {}
+    chosen = np.unique(np.linspace(0, len(store) - 1, min(len(store), _SOURCE_EPISODES)).astype(int))
+    for episode in map(int, chosen):
+        for source in store.meta(episode).sources:
+            demos[source["store"], source["episode"]] = source["operator"]
+    replayed = steps = 0
+    keys = store.keys()
+    if "source/demo" in keys:
+        for episode in map(int, chosen):
+            indices = store.read(episode, "source/demo")
+            replayed += int((indices >= 0).sum())
+            steps += len(indices)
+    operators = Counter(demos.values())
+    return {
+        "operators": [(operator, count, OPERATORS.get(operator, operator)) for operator, count in operators.items()],
+        "episodes": len(chosen),
+        "replayed": replayed / steps if steps else None,
+    }
+
+
+# How an operator is named in a sentence about demos.
+OPERATORS = {
+    "human": "recorded by a person",
+    "script": "recorded by a script, not by a person",
+    "policy": "recorded by a policy",
+    "augmentation": "themselves generated",
+}
+
+
+def _title(run: Run) -> str:
+    tasks = {row["task"] for row in run.results or []}
+    if run.store is not None and len(run.store):
+        tasks.add(run.store.meta(0).task)
+    return ", ".join(sorted(tasks)).replace("_", " ") or run.folder.name
+
+
+def _headline(run: Run) -> str:
+    """What was done, in one sentence with the numbers."""
+    parts = []
+    demos = demo_sources(run.store)["operators"] if run.store is not None and len(run.store) else []
+    if run.generation is not None:
+        count = sum(number for _, number, _ in demos)
+        origin = f"From {count} demonstrations, {run.generation['kept']:,}" if count else f"{run.generation['kept']:,}"
+        kept = rate_text(run.generation["kept"], run.generation["scenes"])
+        parts.append(f"{origin} verified trajectories were generated: {kept} of the scenes tried")
+    if run.training_log:
+        parts.append(f"a policy was trained for {run.training_log[-1]['step']:,} steps")
+    for row in run.results or []:
+        where = f"{row['domain']} (surrogate reality)" if _surrogate(row["domain"]) else row["domain"]
+        rate = rate_text(row["successes"], row["episodes"])
+        parts.append(f"it succeeds at {row['task'].replace('_', ' ')} in {where} in {rate}")
+    sentence = "; ".join(parts) or "Nothing was measured yet"
+    return sentence[0].upper() + sentence[1:] + "."
+
+
+def _sheet(run: Run) -> str | None:
+    if run.scenes_picture is not None:
+        return _jpeg(np.asarray(Image.open(run.scenes_picture).convert("RGB")))
+    if run.store is not None and len(run.store) and run.store.cameras():
+        return _jpeg(store_sheet(run.store))
+    return None
+
+
+def _clips(run: Run) -> list[Clip]:
+    """One generated episode, then the rollouts: successes before failures."""
+    captions = {
+        video_name(row["domain"], outcome): _clip_caption(row["domain"], outcome)
+        for row in run.results or []
+        for outcome in row["outcomes"]
+    }
+    found: list[tuple[str, str, bytes]] = []
+    if run.store is not None and len(run.store) and run.store.cameras():
+        found.append(("generated trajectory, as the policy sees it", "episode 0 of the store", _encode(run.store, 0)))
+    for path in sorted(run.videos, key=lambda path: ("_success" not in path.name, path.name)):
+        caption = captions.get(path.name, path.stem.replace("_", " "))
+        found.append((caption, str(path.relative_to(run.folder)), path.read_bytes()))
+    clips = []
+    budget = _VIDEO_BUDGET
+    for caption, name, content in found:
+        fits = len(content) <= budget
+        budget -= len(content) if fits else 0
+        video = "data:video/mp4;base64," + base64.b64encode(content).decode() if fits else ""
+        clips.append(Clip(caption, video, _poster(content, name), name))
+    return clips
+
+
+def _clip_caption(domain: str, outcome: str) -> str:
+    where = f"{domain}, surrogate reality" if _surrogate(domain) else domain
+    return f"rollout in {where}: {outcome.replace('_', ' ')}"
+
+
+def _outcomes(run: Run) -> dict[str, int]:
+    return dict((run.generation or {}).get("outcomes") or {})
+
+
+def _counted(run: Run) -> str:
+    """What the outcomes are of: attempts, scenes, or a mixture that nobody stated."""
+    total = sum(_outcomes(run).values())
+    record = run.generation or {}
+    return next((what for what in ("attempts", "scenes") if record.get(what) == total), "outcomes")
+
+
+def _outcome_bars(run: Run) -> str | None:
+    outcomes = _outcomes(run)
+    return charts.bars(outcomes, sum(outcomes.values())) if outcomes else None
+
+
+def _first_tries(run: Run) -> str | None:
+    """The rate of scenes solved at the first attempt with its interval, where the counts are known."""
+    if run.generation is None:
+        return None
+    scenes = run.generation["scenes"]
+    return rate_text(round(run.generation["first_try_rate"] * scenes), scenes)
+
+
+def _training(run: Run) -> str | None:
+    if not run.training_log:
+        return None
+    series: dict[str, list[tuple[float, float]]] = {"training": []}
+    for record in run.training_log:
+        if record.get("loss") is not None:
+            series["training"].append((record["step"], record["loss"]))
+        for source, loss in (record.get("validation") or {}).items():
+            if loss is not None:
+                series.setdefault(f"validation on {Path(source).name}", []).append((record["step"], loss))
+    return charts.curves(series, "step", "flow-matching loss")
+
+
+def _result_row(row: Mapping[str, Any]) -> dict[str, Any]:
+    failures = {name: count for name, count in row["outcomes"].items() if name != "success"}
+    return {
+        "task": row["task"].replace("_", " "),
+        "domain": row["domain"],
+        "surrogate": _surrogate(row["domain"]),
+        "rate": rate_text(row["successes"], row["episodes"]),
+        "failures": sorted(failures.items(), key=lambda item: (-item[1], item[0])),
+    }
+
+
+def _forest(run: Run) -> str | None:
+    if not run.results:
+        return None
+    tasks = {row["task"] for row in run.results}
+    intervals = []
+    for row in run.results:
+        low, high = wilson_interval(row["successes"], row["episodes"])
+        label = row["domain"] if len(tasks) == 1 else f"{row['task'].replace('_', ' ')}, {row['domain']}"
+        rate = row["successes"] / row["episodes"] if row["episodes"] else 0.0
+        note = f"{row['successes']:,} of {row['episodes']:,}"
+        intervals.append(charts.Interval(label, rate, low, high, note, _surrogate(row["domain"])))
+    return charts.forest(intervals)
+
+
+def _sentences(run: Run) -> list[tuple[str, str]]:
+    """Each outcome that occurs in the run, with the sentence that defines it."""
+    from scenes.outcome import Outcome
+
+    seen = set(_outcomes(run)).union(*(row["outcomes"] for row in run.results or []))
+    return [(outcome.label, outcome.value) for outcome in Outcome if outcome.label in seen]
+
+
+def _surrogate(domain: str) -> bool:
+    return domain.startswith("twin/")
+
+
+def _encode(store: Store, episode: int) -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "episode.mp4"
+        write_video(path, video_frames(store, episode), store.meta(episode).control_rate)
+        return path.read_bytes()
+
+
+def _poster(video: bytes, name: str) -> str:
+    """The last frame, which shows how it ended: what a printed page has of a video."""
+    with tempfile.NamedTemporaryFile(suffix=".mp4") as file:
+        file.write(video)
+        file.flush()
+        try:
+            reader = imageio_ffmpeg.read_frames(file.name)
+            size = next(reader)["size"]
+            last = None
+            for frame in reader:
+                last = frame
+        except (OSError, RuntimeError) as error:
+            raise JobError(f"video '{name}' is damaged: ffmpeg cannot read it") from error
+    if last is None:
+        raise JobError(f"video '{name}' is damaged: it has no frames")
+    return _jpeg(np.frombuffer(last, np.uint8).reshape(size[1], size[0], 3))
+
+
+def _jpeg(image: np.ndarray) -> str:
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, format="JPEG", quality=88, optimize=True)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
