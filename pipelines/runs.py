@@ -20,7 +20,6 @@ from typing import Any
 from handful import InputError, JobError
 from trajectories.store import Store
 
-
 _GENERATION_KEYS = ("attempts", "kept", "scenes", "first_try_rate", "seconds", "kept_per_hour")
 _RESULT_KEYS = ("task", "domain", "successes", "episodes", "outcomes")
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from handful import InputError
-from pipelines.pictures import captioned, enlarge, grid, side_by_side, write_png, write_video
+from pipelines.pictures import LEAST_SIDE, captioned, enlarge, grid, side_by_side, write_png, write_video
 from trajectories.schema import EpisodeMeta
 from trajectories.store import Store
 
@@ -16,6 +16,8 @@ _COLUMNS = 5
 # Episodes on a store's contact sheet: as many as fit, evenly spread over it.
 _EPISODES = 24
 _SHEET_COLUMNS = 6
+# Smallest side of a frame on a contact sheet [pixels].
+_TILE_SIDE = 168
 # Frames read at a time: a Zarr chunk costs its milliseconds once per read.
 _RUN = 64
 
@@ -82,7 +84,7 @@ def episode_sheet(store: Store, episode: int) -> np.ndarray:
     names = subtask_names(meta.task)
     tiles = []
     for step in moments:
-        frame = _frames(store, episode, int(step), int(step) + 1)[0]
+        frame = _frames(store, episode, int(step), int(step) + 1, _TILE_SIDE)[0]
         tiles.append(captioned(frame, _captions(meta, int(step), int(subtasks[step]), len(subtasks), names)[1:]))
     sheet = grid(tiles, _COLUMNS)
     return captioned(
@@ -97,15 +99,15 @@ def store_sheet(store: Store, limit: int = _EPISODES) -> np.ndarray:
     tiles = []
     for episode in map(int, chosen):
         meta = store.meta(episode)
-        frame = enlarge(store.read(episode, f"images/{camera}", 0, 1)[0], 168)
+        frame = enlarge(store.read(episode, f"images/{camera}", 0, 1)[0], _TILE_SIDE)
         tiles.append(captioned(frame, [f"{episode}  scene {meta.scene}", meta.instruction]))
     return grid(tiles, _SHEET_COLUMNS)
 
 
-def _frames(store: Store, episode: int, start: int, stop: int) -> list[np.ndarray]:
+def _frames(store: Store, episode: int, start: int, stop: int, side: int = LEAST_SIDE) -> list[np.ndarray]:
     """Steps [start, stop) as all cameras see them, side by side."""
     views = [store.read(episode, f"images/{camera}", start, stop) for camera in store.cameras()]
-    return [side_by_side([enlarge(view) for view in moment]) for moment in zip(*views, strict=True)]
+    return [side_by_side([enlarge(view, side) for view in moment]) for moment in zip(*views, strict=True)]
 
 
 def _captions(meta: EpisodeMeta, step: int, subtask: int, steps: int, names: Sequence[str]) -> list[str]:
