@@ -1,0 +1,17 @@
+"""What all tests share: nothing of the caller's environment may change a result, and no test may reach the network."""
+
+import os
+
+import pytest
+
+# Read when the libraries are first imported, so set before any test module is.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+
+
+@pytest.fixture(autouse=True)
+def _plain_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Text is laid out the same on every terminal."""
+    for name in ("FORCE_COLOR", "COLUMNS", "LINES"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("NO_COLOR", "1")
