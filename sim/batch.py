@@ -110,6 +110,7 @@ class BatchSim:
         self._openings = np.zeros((scenes, memory))
         self._finger = np.zeros(scenes)
         self.latency = np.zeros(scenes)
+        self.joint_offset = np.zeros((scenes, len(self._servos)))
 
     def __len__(self) -> int:
         return self.batch.nsim
@@ -125,15 +126,18 @@ class BatchSim:
             self.batch.expand(name)[ids] = np.asarray(values)
         self.batch.set_const(ids)
 
-    def reset(self, ids: np.ndarray, qpos: Array, latency: Array) -> None:
+    def reset(self, ids: np.ndarray, qpos: Array, latency: Array, joint_offset: Array | None = None) -> None:
         """Start scenes anew, at rest.
 
         Args:
             ids: scenes, (n,).
             qpos: (n, nq) positions; the arm holds the joint angles in it, the gripper its opening.
             latency: (n,) delay between a command and the servos' setpoint [s].
+            joint_offset: (n, J) error of each encoder's zero [rad]: commands and measurements are in the encoder's
+                angles, which the true angles exceed by this much.
         """
         ids = np.asarray(ids)
+        self.joint_offset[ids] = 0.0 if joint_offset is None else joint_offset
         if (latency > self.timing.max_latency).any() or (latency < 0).any():
             raise InputError(f"latency {np.max(latency):.3f} s is outside [0, {self.timing.max_latency}] s")
         self.batch.reset(ids, stage=mujoco.mjtStage.mjSTAGE_NONE.value)
@@ -163,7 +167,8 @@ class BatchSim:
         """
         ids = np.asarray(ids)
         joints = self._targets.shape[2]
-        self._targets[ids] = np.concatenate([self._targets[ids, 1:], action[:, None, :joints]], axis=1)
+        true_target = action[:, :joints] + self.joint_offset[ids]
+        self._targets[ids] = np.concatenate([self._targets[ids, 1:], true_target[:, None]], axis=1)
         self._openings[ids] = np.concatenate([self._openings[ids, 1:], action[:, None, joints]], axis=1)
         targets, openings, memory = self._targets[ids], self._openings[ids], self._targets.shape[1]
         period, count = 1.0 / self.timing.rate, self.timing.setpoints
@@ -186,13 +191,21 @@ class BatchSim:
             self.batch.step(ids, nstep=self._substeps, stage=stage.value)
         self._note_divergence(ids)
 
+    def steps_per_control(self) -> int:
+        """Physics steps per control step."""
+        return self._substeps * self.timing.setpoints
+
     def _note_divergence(self, ids: np.ndarray) -> None:
         warned = (self.batch.warning[ids][:, _FATAL, 1] > self._warned[ids]).any(axis=1)
         finite = np.isfinite(self.qpos[ids]).all(axis=1) & np.isfinite(self.qvel[ids]).all(axis=1)
         self.diverged[ids] |= warned | ~finite
 
     def joint_position(self, ids: np.ndarray) -> Array:
-        """Arm joint angles (n, J) [rad]."""
+        """Arm joint angles (n, J) as the encoders see them [rad]."""
+        return self.qpos[ids][:, self._qpos_cols] - self.joint_offset[ids]
+
+    def true_joint_position(self, ids: np.ndarray) -> Array:
+        """Arm joint angles (n, J) as they are [rad]."""
         return self.qpos[ids][:, self._qpos_cols]
 
     def joint_velocity(self, ids: np.ndarray) -> Array:

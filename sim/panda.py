@@ -36,7 +36,10 @@ _FRAMES = (
 _FLANGE = 0.107  # last joint's frame to the flange, along z [m]
 _HAND_TURN = -math.pi / 4  # the hand sits turned on the flange [rad]
 _FINGER_BASE = 0.0584  # hand's frame to the fingers' slides, along z [m]
-_TOOL_CENTRE = 0.1034  # hand's frame to the point between the finger pads, along z [m]
+TOOL_CENTRE = 0.1034  # hand's frame to the point between the finger pads, along z [m]
+
+# The palm's box in the hand's frame: half sizes, and its centre along z [m].
+PALM_HALF, PALM_CENTRE = (0.032, 0.1, 0.03), 0.032
 
 _LOWER = (-2.8973, -1.7628, -2.8973, -3.0718, -2.8973, -0.0175, -2.8973)
 _UPPER = (2.8973, 1.7628, 2.8973, -0.0698, 2.8973, 3.7525, 2.8973)
@@ -91,7 +94,7 @@ _FINGER_ARMATURE = 0.05  # [kg]
 
 def _chain() -> Chain:
     frames = np.array([[*pos, *quat_from_rotvec([turn, 0.0, 0.0])] for pos, turn in _FRAMES])
-    tool = np.array([0.0, 0.0, _FLANGE + _TOOL_CENTRE, *quat_about_z(_HAND_TURN)])
+    tool = np.array([0.0, 0.0, _FLANGE + TOOL_CENTRE, *quat_about_z(_HAND_TURN)])
     return Chain(frames, tool, np.array(_LOWER), np.array(_UPPER), np.array(_SPEED))
 
 
@@ -155,8 +158,8 @@ def _add_body(
 
 def _add_hand(spec: mujoco.MjSpec, link7: mujoco.MjsBody) -> None:
     hand = _add_body(link7, "hand", "hand", np.array([0, 0, _FLANGE]), quat_about_z(_HAND_TURN))
-    _add_collider(hand, "hand_collider", "box", [0.032, 0.1, 0.03], [0, 0, 0.032], HAND_BIT)
-    hand.add_site(name=PANDA.tool_site, pos=[0, 0, _TOOL_CENTRE], size=[0.004, 0, 0], group=4)
+    _add_collider(hand, "hand_collider", "box", list(PALM_HALF), [0, 0, PALM_CENTRE], HAND_BIT)
+    hand.add_site(name=PANDA.tool_site, pos=[0, 0, TOOL_CENTRE], size=[0.004, 0, 0], group=4)
     tendon = spec.add_tendon(name="fingers")
     for side, turn in (("left", 0.0), ("right", math.pi)):
         # Both fingers slide along their own +y; the right one's frame is the left one's turned half a turn.

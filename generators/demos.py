@@ -1,0 +1,89 @@
+"""Seed demonstrations in memory, as augmentation needs them, read from a store of any origin."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from handful import InputError
+from scenes.task import Task
+from sim.transforms import Array
+from trajectories import Store
+
+
+@dataclass(frozen=True)
+class Demo:
+    """One demonstration of T steps.
+
+    Attributes:
+        index: its number among the demos in use, as stored in `source/demo`.
+        episode: its number in the store it came from.
+        operator: who recorded it.
+        joints: (T, J) measured joint angles before each action [rad].
+        target: (T, 7) tool pose in the base frame that each action aims at.
+        gripper: (T,) commanded gripper opening [0, 1].
+        objects: object -> (T, 7) pose in the base frame.
+        signals: name -> (T,) whether that subtask was marked as done.
+        roles: role -> object.
+    """
+
+    index: int
+    episode: int
+    operator: str
+    joints: Array
+    target: Array
+    gripper: Array
+    objects: dict[str, Array]
+    signals: dict[str, np.ndarray]
+    roles: dict[str, str]
+
+    def __len__(self) -> int:
+        return len(self.gripper)
+
+
+def load_demos(path: str | Path, task: Task, control_rate: float) -> list[Demo]:
+    """Read every demonstration of a task from a store.
+
+    Args:
+        path: the store.
+        task: the task they must show.
+        control_rate: the rate they must have been recorded at [Hz].
+
+    Raises:
+        InputError: no such store, an empty one, demos of another task, rate, or without the task's objects.
+    """
+    store = Store.open(path)
+    if len(store) == 0:
+        raise InputError(f"'{path}' holds no demonstrations; record or import some first")
+    return [_load(store, i, path, task, control_rate) for i in range(len(store))]
+
+
+def _load(store: Store, i: int, path: str | Path, task: Task, control_rate: float) -> Demo:
+    meta = store.meta(i)
+    if meta.task != task.name:
+        raise InputError(f"demo {i} in '{path}' shows the task '{meta.task}', not '{task.name}'; give demos of '{task.name}'")
+    if abs(meta.control_rate - control_rate) > 1e-6:
+        raise InputError(f"demo {i} in '{path}' was recorded at {meta.control_rate} Hz; this needs {control_rate} Hz")
+    keys = [k for k in store.keys() if not k.startswith(("images/", "model/")) and k != "state"]
+    arrays = store.episode(i, keys).arrays
+    missing = [name for name in task.objects if f"objects/{name}" not in arrays]
+    if missing:
+        raise InputError(f"demo {i} in '{path}' lacks the poses of {', '.join(missing)}; '{task.name}' needs them")
+    return Demo(
+        index=i,
+        episode=i,
+        operator=meta.operator,
+        joints=arrays["observation/joint_position"].astype(float),
+        target=_unit(arrays["action/tool_pose_in_base"]),
+        gripper=arrays["action/intended"][:, -1].astype(float),
+        objects={name: _unit(arrays[f"objects/{name}"]) for name in task.objects},
+        signals={k.removeprefix("signals/"): v for k, v in arrays.items() if k.startswith("signals/")},
+        roles=meta.extra.get("roles") or task.draw_roles(np.random.default_rng(0)),
+    )
+
+
+def _unit(pose: np.ndarray) -> Array:
+    """Poses (T, 7) in float64, quaternions of norm 1 again after their rest in float32."""
+    pose = pose.astype(float)
+    pose[:, 3:] /= np.linalg.norm(pose[:, 3:], axis=1, keepdims=True)
+    return pose

@@ -1,0 +1,351 @@
+"""From a subtask in a new scene to a path of joint targets: which demo segment, how to get to it, can the arm follow.
+
+A segment is moved rigidly so that it stands to the new object as it stood to the old one, under whichever of the
+object's symmetries turns the wrist least. While placing, what must repeat is the held object's motion rather than the
+tool's: the grasp in the new scene is never quite the demo's, so the difference is taken out. A bridge leads from where
+the robot is to the segment, over whatever stands between. Nothing is executed that the arm cannot follow.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from generators.segmentation import Segment
+from scenes.cubes import EDGE
+from scenes.task import Subtask
+from sim.kinematics import Chain, solve_inverse
+from sim.panda import FINGER_TRAVEL, PALM_CENTRE, PALM_HALF, TOOL_CENTRE
+from sim.transforms import (
+    IDENTITY_POSE,
+    Array,
+    angle_between,
+    compose,
+    interpolate,
+    inverse,
+    quat_about_z,
+    quat_multiply,
+    quat_rotate,
+)
+
+BRIDGE = -1
+
+# The fingertips: half their width, their depth, and how far they reach beyond the tool's centre [m].
+_TIP_HALF, _TIP_DEPTH, _TIP_LENGTH = 0.0105, 0.008, 0.009
+
+# Where a cube is looked at when the palm passes by: corners, edge middles and face centres.
+_CUBE_POINTS = EDGE / 2 * (np.array([p for p in np.ndindex(3, 3, 3) if p != (1, 1, 1)], float) - 1.0)
+
+_QUARTER_TURNS = quat_about_z(np.arange(4) * np.pi / 2)
+
+
+@dataclass(frozen=True)
+class PlanOptions:
+    """How segments are chosen and joined. The defaults are the product's; `PLAIN` is the published baseline."""
+
+    # Choose among symmetric object frames, and take the grasp's difference out while placing.
+    object_symmetry: bool = True
+    # Refuse paths that the arm cannot follow, and try the next best segment.
+    screening: bool = True
+    # Enter a segment where that is quickest, no later than `approach` [m] before its event; False: at its start.
+    late_entry: bool = True
+    approach: float = 0.08
+    # Lead bridges over what stands in the way, at this speed [m/s], [rad/s]; False: a straight line of `plain_steps`.
+    clearance: bool = True
+    speed: float = 0.25
+    turn_speed: float = 1.8
+    plain_steps: int = 5
+    # Draw among this many best segments.
+    choices: int = 3
+    # Height kept above what stands in the way [m].
+    headroom: float = 0.03
+    # With screening: how close the fingertips may come to the table, and the palm to other objects [m].
+    table_clearance: float = 0.002
+    palm_clearance: float = 0.004
+    # Tries at a scene, each from its beginning.
+    max_attempts: int = 3
+
+
+PLAIN = PlanOptions(
+    object_symmetry=False, screening=False, late_entry=False, clearance=False, max_attempts=1
+)
+
+
+@dataclass(frozen=True)
+class Path:
+    """Joint targets for a stretch of control steps, and where each came from.
+
+    Attributes:
+        joints: (T, J) targets [rad].
+        tool: (T, 7) tool poses in the base frame that they aim at.
+        gripper: (T,) openings [0, 1].
+        demo: (T,) index of the demo, BRIDGE on bridges.
+        step: (T,) step of that demo, BRIDGE on bridges.
+        event: index of the segment's gripper event.
+    """
+
+    joints: Array
+    tool: Array
+    gripper: Array
+    demo: np.ndarray
+    step: np.ndarray
+    event: int
+
+    def __len__(self) -> int:
+        return len(self.gripper)
+
+
+@dataclass(frozen=True)
+class Situation:
+    """Where one scene stands when a subtask begins.
+
+    Attributes:
+        tool: (7,) tool pose in the base frame.
+        command: (J,) last joint targets [rad].
+        gripper: last commanded opening.
+        reference: (7,) pose of the subtask's reference object.
+        held: (7,) pose of the object in the gripper, where the subtask has one.
+        obstacles: (K, 7) poses of the other objects.
+        table_height: [m].
+    """
+
+    tool: Array
+    command: Array
+    gripper: float
+    reference: Array
+    held: Array | None
+    obstacles: Array
+    table_height: float
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A demo's segment, under one symmetry of the reference object, as a way to do a subtask in a scene.
+
+    Its tool poses in the scene are move * demo's tool * correction.
+    """
+
+    segment: Segment
+    move: Array  # (7,)
+    correction: Array  # (7,)
+    cost: float  # lower is better
+
+    def tool(self) -> Array:
+        """The segment's tool poses (n, 7) in the scene."""
+        path = self.segment.demo.target[self.segment.start : self.segment.end]
+        return compose(compose(self.move, path), self.correction)
+
+
+def candidates(
+    segments: list[Segment], subtask: Subtask, situation: Situation, options: PlanOptions, rng: np.random.Generator
+) -> list[Candidate]:
+    """Ways to do a subtask: every demo under every symmetry, best first, the best few demos in random order.
+
+    The cost grows with how far the object stands from where the demo's stood and with how far the wrist must turn.
+
+    Args:
+        segments: this subtask's segment of each demo.
+        subtask: the subtask.
+        situation: the scene.
+        options: how to choose.
+        rng: the scene's source stream.
+    """
+    turns = _QUARTER_TURNS if options.object_symmetry else _QUARTER_TURNS[:1]
+    frames = np.tile(situation.reference, (len(turns), 1))
+    frames[:, 3:] = quat_multiply(situation.reference[3:], turns)
+    groups = []
+    for segment in segments:
+        demo = segment.demo
+        reference = demo.objects[demo.roles[subtask.reference]][segment.start]
+        distance = float(np.linalg.norm(reference[:2] - situation.reference[:2]))
+        key = demo.target[segment.event]
+        moves = compose(frames, inverse(reference))  # (4, 7)
+        corrections = _grasp_corrections(segment, subtask, situation, options)  # (1 or 4, 7)
+        moved = compose(compose(moves, key)[:, None], corrections)
+        angles = angle_between(moved[..., 3:], key[3:])
+        best = np.argmin(angles, axis=1)
+        group = [
+            Candidate(segment, moves[i], corrections[best[i]], distance / 0.1 + float(angles[i, best[i]]) / 0.5)
+            for i in range(len(turns))
+        ]
+        groups.append(sorted(group, key=lambda c: c.cost))
+    groups.sort(key=lambda group: group[0].cost)
+    head = rng.permutation(min(options.choices, len(groups)))
+    first = [groups[i][0] for i in head]
+    rest = [c for group in groups for c in group if not any(c is f for f in first)]
+    return first + sorted(rest, key=lambda c: c.cost)
+
+
+def _grasp_corrections(segment: Segment, subtask: Subtask, situation: Situation, options: PlanOptions) -> Array:
+    """Transforms D (k, 7) such that tool(t) D moves the held object as the demo moved its own: D = H_demo H_now^-1."""
+    if subtask.held is None or situation.held is None or not options.object_symmetry:
+        return IDENTITY_POSE[None]
+    demo = segment.demo
+    # The demo's object in its tool once it is firmly held: halfway to the release.
+    firm = (segment.start + segment.event) // 2
+    in_demo = compose(inverse(demo.target[max(firm - 1, 0)]), demo.objects[demo.roles[subtask.held]][firm])
+    held = np.tile(compose(inverse(situation.tool), situation.held), (len(_QUARTER_TURNS), 1))
+    held[:, 3:] = quat_multiply(held[:, 3:], _QUARTER_TURNS)
+    return compose(in_demo, inverse(held))
+
+
+def entry(candidate: Candidate, tool: Array, situation: Situation, options: PlanOptions) -> int:
+    """The step of the segment at which to enter it: the one that gets the subtask done soonest."""
+    if not options.late_entry:
+        return 0
+    event = candidate.segment.event - candidate.segment.start
+    away = np.linalg.norm(tool[: event + 1, :3] - tool[event, :3], axis=1)
+    outside = np.flatnonzero(away >= options.approach)
+    last = int(outside[-1]) if len(outside) else 0
+    # Once inside the approach the demo is followed to the end, even if it left again before its event.
+    steps = _bridge_steps(situation.tool, tool[: last + 1], options)
+    return int(np.argmin(steps + len(tool) - np.arange(last + 1)))
+
+
+def _bridge_steps(start: Array, end: Array, options: PlanOptions, rate: float = 20.0) -> np.ndarray:
+    """Control steps that a bridge from `start` (7,) to each `end` (n, 7) takes."""
+    seconds = np.maximum(
+        np.linalg.norm(end[:, :3] - start[:3], axis=1) / options.speed,
+        angle_between(start[3:], end[:, 3:]) / options.turn_speed,
+    )
+    return np.ceil(seconds * rate).astype(int) + 3
+
+
+def bridge(start: Array, end: Array, situation: Situation, holding: bool, options: PlanOptions) -> Array:
+    """Tool poses (n, 7) from after `start` to before `end`, over what stands in the way.
+
+    Sideways motion begins late and ends early, so that the tool leaves and arrives from above.
+    """
+    if not options.clearance:
+        s = np.arange(1, options.plain_steps) / options.plain_steps
+        return interpolate(start, end, s)
+    top = _clear_height(start, end, situation, holding, options)
+    rise = max(0.0, top - min(start[2], end[2]))
+    straight = float(_bridge_steps(start, end[None], options)[0])
+    steps = int(np.ceil(straight + 20.0 * rise / options.speed * 0.7)) if rise > 0 else int(straight)
+    s = np.arange(1, steps) / steps
+    poses = interpolate(start, end, _smooth(s))
+    if rise > 0:
+        across = _smooth((s - 0.2) / 0.6)[:, None]
+        poses[:, :2] = start[:2] + across * (end[:2] - start[:2])
+        middle = max(top, start[2], end[2])
+        up = start[2] + _smooth(s / 0.45) * (middle - start[2])
+        down = end[2] + _smooth((1.0 - s) / 0.45) * (middle - end[2])
+        poses[:, 2] = np.minimum(up, down)
+    return poses
+
+
+def _smooth(s: Array) -> Array:
+    """Minimum-jerk progress of s in [0, 1]."""
+    s = np.clip(s, 0.0, 1.0)
+    return s**3 * (10.0 - 15.0 * s + 6.0 * s**2)
+
+
+def _clear_height(start: Array, end: Array, situation: Situation, holding: bool, options: PlanOptions) -> float:
+    """Height at which the tool passes over everything within reach of the straight way (0 below the table if none)."""
+    way = end[:2] - start[:2]
+    length = max(float(np.linalg.norm(way)), 1e-6)
+    below = EDGE if holding else 0.015  # how far the hand's load reaches below the tool
+    top = -np.inf
+    if length > 0.03:
+        top = situation.table_height + below + options.headroom / 2
+    for centre in situation.obstacles:
+        along = np.clip(np.dot(centre[:2] - start[:2], way) / length**2, 0.0, 1.0)
+        off = np.linalg.norm(centre[:2] - start[:2] - along * way)
+        # Something right under the start is what the hand just left; something under the end, what it goes to.
+        if off < EDGE + 0.03 and 0.02 < along * length < length - 0.02:
+            top = max(top, centre[2] + EDGE / 2 + below + options.headroom)
+    return float(top)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A bridge and a segment in one, before the arm was asked: per control step, as in `Path`, and IK start angles."""
+
+    tool: Array  # (T, 7)
+    gripper: Array  # (T,)
+    demo: np.ndarray  # (T,)
+    step: np.ndarray  # (T,)
+    guess: Array  # (T, J)
+    event: int
+
+
+def lay_out(candidate: Candidate, situation: Situation, subtask: Subtask, options: PlanOptions) -> Layout:
+    """Put a bridge before a candidate's segment."""
+    segment, demo = candidate.segment, candidate.segment.demo
+    tool = candidate.tool()
+    join = entry(candidate, tool, situation, options)
+    across = bridge(situation.tool, tool[join], situation, subtask.held is not None, options)
+    count = len(across)
+    first, last = segment.start + join, segment.end
+    poses = np.concatenate([across, tool[join:]])
+    gripper = np.concatenate([np.full(count, situation.gripper), demo.gripper[first:last]])
+    bridge_mark = np.full(count, BRIDGE)
+    from_demo = np.concatenate([bridge_mark, np.full(last - first, demo.index)])
+    from_step = np.concatenate([bridge_mark, np.arange(first, last)])
+    fade = (np.arange(1, count + 1) / (count + 1))[:, None]
+    guess = np.concatenate(
+        [situation.command + fade * (demo.joints[first] - situation.command), demo.joints[first:last]]
+    )
+    event = segment.event - segment.start - join + count
+    return Layout(poses, gripper, from_demo, from_step, guess, event)
+
+
+def is_clear(layout: Layout, situation: Situation, options: PlanOptions) -> bool:
+    """Whether the fingertips stay off the table and the palm off other objects along a layout."""
+    above = fingertip_clearance(layout.tool, layout.gripper, situation.table_height)
+    return above >= options.table_clearance and palm_is_clear(layout.tool, situation.obstacles, options.palm_clearance)
+
+
+def fingertip_clearance(poses: Array, gripper: Array, table_height: float) -> float:
+    """Least height of the fingertips over the table along a path of tool poses (T, 7) with openings (T,) [m]."""
+    # The tips' outer corners in the tool's frame, whose z points out of the hand.
+    half_width = FINGER_TRAVEL * gripper + _TIP_DEPTH
+    lowest = np.inf
+    for x in (-_TIP_HALF, _TIP_HALF):
+        for side in (-1.0, 1.0):
+            corner = np.stack([np.full_like(half_width, x), side * half_width, np.full_like(half_width, _TIP_LENGTH)], axis=1)
+            heights = poses[:, 2] + quat_rotate(poses[:, 3:], corner)[:, 2]
+            lowest = min(lowest, float(heights.min()))
+    return lowest - table_height
+
+
+def palm_is_clear(poses: Array, obstacles: Array, margin: float) -> bool:
+    """Whether no obstacle's corner or face centre comes within `margin` [m] of the palm along tool poses (T, 7)."""
+    if len(obstacles) == 0:
+        return True
+    points = compose(obstacles[:, None], np.concatenate([_CUBE_POINTS, np.tile([1.0, 0, 0, 0], (len(_CUBE_POINTS), 1))], 1))
+    in_tool = compose(inverse(poses)[:, None], points.reshape(1, -1, 7))[..., :3]
+    inside = np.abs(in_tool - np.array([0.0, 0.0, PALM_CENTRE - TOOL_CENTRE])) < np.array(PALM_HALF) + margin
+    return not inside.all(axis=-1).any()
+
+
+def follow(
+    chain: Chain, poses: list[Array], guesses: list[Array], commands: Array, rate: float
+) -> tuple[list[Array], np.ndarray]:
+    """Joint paths along tool paths for many scenes at once.
+
+    Args:
+        chain: the arm.
+        poses: per scene, (T_i, 7) tool poses.
+        guesses: per scene, (T_i, J) angles to start the search from and to stay near.
+        commands: (n, J) joint targets just before each path begins.
+        rate: control rate [Hz].
+
+    Returns:
+        Per scene the (T_i, J) joint targets, and (n,) whether the arm can follow: every pose reached to 1 mm and 0.6
+        degrees within the joint limits, no step faster than the joints' speed limits.
+    """
+    lengths = [len(p) for p in poses]
+    start = np.concatenate(guesses)
+    result = solve_inverse(chain, np.concatenate(poses), start, start, iterations=14, posture_gain=0.3)
+    reached = result.reached()
+    paths, feasible = [], np.zeros(len(poses), bool)
+    begin = 0
+    for i, length in enumerate(lengths):
+        rows = slice(begin, begin + length)
+        path = result.q[rows]
+        steps = np.abs(np.diff(np.concatenate([commands[i : i + 1], path]), axis=0)) * rate
+        feasible[i] = bool(reached[rows].all() and (steps <= chain.max_speed).all())
+        paths.append(path)
+        begin += length
+    return paths, feasible

@@ -1,0 +1,95 @@
+"""Cutting a demonstration into the task's subtasks.
+
+A grasp is over once its object is in the air with the gripper closed, a placement once the gripper has let go and moved
+away. Both are read off the gripper's command and the objects' motion; a source's own signals, where it has them, only
+say which closing or opening is meant. Cutting at the signal itself would be wrong: at the moment of grasp the object
+still stands on the table, and the next segment would drag it.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from generators.demos import Demo
+from handful import InputError
+from scenes.task import Subtask, Task
+
+LIFTED = 0.02  # an object this far above where it stood is in the air [m]
+AWAY = 0.05  # the tool is clear of an object at this distance [m]
+
+
+@dataclass(frozen=True)
+class Segment:
+    """The steps of one demo that belong to one subtask.
+
+    Attributes:
+        demo: the demo.
+        subtask: index of the subtask.
+        start: first step.
+        event: step at which the gripper closes (grasp) or opens (place).
+        end: one past the last step.
+    """
+
+    demo: Demo
+    subtask: int
+    start: int
+    event: int
+    end: int
+
+
+def segment(demo: Demo, task: Task) -> list[Segment]:
+    """Cut a demo into one segment per subtask of the task, in order.
+
+    Raises:
+        InputError: the demo does not show a subtask; names it.
+    """
+    segments: list[Segment] = []
+    start = 0
+    for k, subtask in enumerate(task.subtasks):
+        event, end = _find(demo, subtask, start, task)
+        if k == len(task.subtasks) - 1:
+            end = len(demo)
+        segments.append(Segment(demo, k, start, event, end))
+        start = end
+    return segments
+
+
+def _find(demo: Demo, subtask: Subtask, start: int, task: Task) -> tuple[int, int]:
+    wanted = demo.gripper < 0.5 if subtask.kind == "grasp" else demo.gripper >= 0.5
+    events = np.flatnonzero(wanted[1:] & ~wanted[:-1]) + 1
+    events = events[events >= start]
+    if subtask.signal in demo.signals:
+        rises = np.flatnonzero(demo.signals[subtask.signal])
+        rises = rises[rises >= start]
+        # A signal follows its event; of the events before it the last one is meant.
+        if len(rises):
+            events = events[events <= rises[0]][-1:]
+    for event in events:
+        end = (_lifted if subtask.kind == "grasp" else _released)(demo, subtask, int(event))
+        if end is not None:
+            return int(event), end
+    what = "closes on and lifts" if subtask.kind == "grasp" else "releases and leaves"
+    name = demo.roles[subtask.held or subtask.reference]
+    raise InputError(
+        f"demo {demo.index} does not show subtask '{subtask.name}' of '{task.name}': "
+        f"from step {start} on the gripper never {what} {name}"
+    )
+
+
+def _lifted(demo: Demo, subtask: Subtask, event: int) -> int | None:
+    """One past the first step after `event` at which the object is in the air, before the gripper opens again."""
+    height = demo.objects[demo.roles[subtask.reference]][:, 2]
+    opened = np.flatnonzero(demo.gripper[event:] >= 0.5)
+    limit = event + opened[0] if len(opened) else len(demo)
+    up = np.flatnonzero(height[event:limit] > height[event] + LIFTED)
+    return event + int(up[0]) + 1 if len(up) else None
+
+
+def _released(demo: Demo, subtask: Subtask, event: int) -> int | None:
+    """One past the first step after `event` at which the tool has left the object; the last one if the demo ends."""
+    held = demo.objects[demo.roles[subtask.held or subtask.reference]]
+    distance = np.linalg.norm(demo.target[:, :3] - held[:, :3], axis=1)
+    closed = np.flatnonzero(demo.gripper[event:] < 0.5)
+    limit = event + closed[0] if len(closed) else len(demo)
+    away = np.flatnonzero(distance[event:limit] > AWAY)
+    return event + int(away[0]) + 1 if len(away) else limit

@@ -1,0 +1,114 @@
+"""The cube tasks: `lift` and `stack_three`, on the table, with the cubes and ranges of the Franka cube-stack benchmark.
+
+Three cubes of 46.8 mm stand at x 0.40 to 0.60 m, y -0.10 to 0.10 m, yaw -1 to 1 rad, at least 0.10 m apart.
+"""
+
+import numpy as np
+
+from handful import JobError
+from scenes.task import Subtask, Task, World, pick
+from sim.transforms import Array, quat_about_z, quat_rotate
+
+EDGE = 0.0468  # [m]
+MASS = 0.08  # [kg]
+
+X_RANGE, Y_RANGE, YAW_RANGE = (0.40, 0.60), (-0.10, 0.10), (-1.0, 1.0)
+MIN_DISTANCE = 0.10  # between cube centres [m]
+
+LIFT_HEIGHT = 0.08  # [m]
+# How far a stacked cube's centre may stand off the one below [m]: less than half an edge, or it would fall.
+STACK_OFFSET, STACK_HEIGHT_TOLERANCE = 0.02, 0.005
+_UPRIGHT = np.cos(np.radians(10.0))
+
+
+class _Cubes(Task):
+    objects = ("cube_1", "cube_2", "cube_3")
+    colours = {"cube_1": "blue", "cube_2": "red", "cube_3": "green"}  # noqa: RUF012  read-only table of the class
+
+    def draw_poses(self, rng: np.random.Generator) -> dict[str, Array]:
+        """Draw cubes one after another, each again until it keeps its distance."""
+        placed: list[Array] = []
+        for _ in range(10_000):
+            xy = np.array([rng.uniform(*X_RANGE), rng.uniform(*Y_RANGE)])
+            if all(np.hypot(*(xy - other[:2])) >= MIN_DISTANCE for other in placed):
+                placed.append(np.array([*xy, EDGE / 2, *quat_about_z(rng.uniform(*YAW_RANGE))]))
+                if len(placed) == len(self.objects):
+                    return dict(zip(self.objects, placed, strict=True))
+        raise JobError(f"could not place {len(self.objects)} cubes {MIN_DISTANCE} m apart in {X_RANGE} x {Y_RANGE} m")
+
+
+class Lift(_Cubes):
+    """Lift the cube of the named colour 8 cm off the table and hold it there."""
+
+    name = "lift"
+    subtasks = (Subtask("lift", "grasp", "target"),)
+    ends_in_release = False
+    horizon = 160
+    sentences = (
+        "lift the {target} cube",
+        "pick up the {target} cube",
+        "raise the {target} block",
+        "take the {target} cube off the table",
+        "grab the {target} block and lift it",
+        "please lift up the {target} cube",
+        "hold the {target} cube in the air",
+        "get the {target} block up from the table",
+    )
+
+    def draw_roles(self, rng: np.random.Generator) -> dict[str, str]:
+        """Any of the three cubes is the target."""
+        return {"target": self.objects[rng.integers(len(self.objects))]}
+
+    def goal(self, world: World, roles: dict[str, np.ndarray]) -> np.ndarray:
+        """The target is in the air, between the fingers."""
+        target = pick(world.objects, self.objects, roles["target"])
+        height = target[:, 2] - EDGE / 2 - world.table_height
+        near = np.linalg.norm(target[:, :3] - world.tool[:, :3], axis=1) < 0.04
+        return (height >= LIFT_HEIGHT) & near
+
+
+class StackThree(_Cubes):
+    """Stack the red cube on the blue one and the green cube on the red one."""
+
+    name = "stack_three"
+    subtasks = (
+        Subtask("grasp_1", "grasp", "middle", signal="grasp_1"),
+        Subtask("stack_1", "place", "bottom", held="middle", signal="stack_1"),
+        Subtask("grasp_2", "grasp", "top", signal="grasp_2"),
+        Subtask("stack_2", "place", "middle", held="top"),
+    )
+    ends_in_release = True
+    horizon = 400
+    sentences = (
+        "stack the {middle} cube on the {bottom} cube and the {top} cube on the {middle} cube",
+        "put the {middle} cube on the {bottom} cube, then the {top} cube on top",
+        "build a tower: {bottom} at the bottom, {middle} in the middle, {top} on top",
+        "make a stack of three cubes with {bottom} below, then {middle}, then {top}",
+        "place the {middle} block on the {bottom} block and the {top} block on the {middle} block",
+        "pile the cubes up in the order {bottom}, {middle}, {top}",
+        "first the {middle} cube onto the {bottom} one, then the {top} cube onto the {middle} one",
+        "tower the cubes: {top} on {middle} on {bottom}",
+    )
+
+    def draw_roles(self, rng: np.random.Generator) -> dict[str, str]:
+        """The order is fixed."""
+        return {"bottom": "cube_1", "middle": "cube_2", "top": "cube_3"}
+
+    def goal(self, world: World, roles: dict[str, np.ndarray]) -> np.ndarray:
+        """Each cube stands upright on the one below, the lowest on the table."""
+        bottom, middle, top = (pick(world.objects, self.objects, roles[r]) for r in ("bottom", "middle", "top"))
+        on_table = np.abs(bottom[:, 2] - EDGE / 2 - world.table_height) < STACK_HEIGHT_TOLERANCE
+        return on_table & stacked(middle, bottom) & stacked(top, middle)
+
+
+def stacked(upper: Array, lower: Array) -> np.ndarray:
+    """Whether each upper cube (n, 7) stands on its lower one (n, 7), both upright."""
+    offset = np.linalg.norm(upper[:, :2] - lower[:, :2], axis=1)
+    height = np.abs(upper[:, 2] - lower[:, 2] - EDGE)
+    return (offset < STACK_OFFSET) & (height < STACK_HEIGHT_TOLERANCE) & upright(upper) & upright(lower)
+
+
+def upright(pose: Array) -> np.ndarray:
+    """Whether one of the cube's faces points up within 10 degrees, (n,)."""
+    axes = np.stack([quat_rotate(pose[:, 3:], axis)[:, 2] for axis in np.eye(3)])
+    return np.abs(axes).max(axis=0) > _UPRIGHT

@@ -1,0 +1,118 @@
+"""The judge: follows attempts step by step and says when they have succeeded or cannot any more.
+
+Success is strict and judged at the end: the goal has held for a second with the objects at rest, the gripper open and
+away where the task ends in a release, and nothing forbidden was touched on the way. Generation, evaluation, recording
+and the Gymnasium environment all ask this one judge.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from scenes.outcome import Outcome
+from scenes.scene import Scene
+from scenes.task import World, pick
+from scenes.workspace import Workspace
+from sim.batch import BatchSim
+
+
+@dataclass(frozen=True)
+class Strictness:
+    """What counts as done."""
+
+    # How long the goal must hold [s].
+    hold: float = 1.0
+    # Objects move slower than this [m/s].
+    rest_speed: float = 0.01
+    # After a release, the tool's distance from every object [m], and the gripper's opening.
+    clearance: float = 0.05
+    open_gripper: float = 0.9
+    # An object that should stay put may move this far [m].
+    push: float = 0.03
+
+
+class Monitor:
+    """Judges the scenes of one batch.
+
+    Args:
+        workspace: the task's world.
+        sim: the batch.
+        strictness: what counts as done.
+
+    Attributes:
+        met: (N,) whether the goal was ever met, if only for a moment: the "any step" rule that this judge does not use.
+        held: (N,) for how many control steps the goal has held until now.
+        outcome: (N,) list of each scene's Outcome, None while undecided.
+    """
+
+    def __init__(self, workspace: Workspace, sim: BatchSim, strictness: Strictness | None = None) -> None:
+        self.workspace, self.sim, self.rules = workspace, sim, strictness or Strictness()
+        self.need = round(self.rules.hold * sim.timing.rate)
+        n = len(sim)
+        self.met, self.held = np.zeros(n, bool), np.zeros(n, int)
+        self.outcome: list[Outcome | None] = [None] * n
+        self.roles: dict[str, np.ndarray] = {
+            role: np.zeros(n, int) for subtask in workspace.task.subtasks for role in (subtask.reference, subtask.held) if role
+        }
+        self._bystander = np.zeros((n, len(workspace.task.objects)), bool)
+        self._start = np.zeros((n, len(workspace.task.objects), 3))
+
+    def begin(self, ids: np.ndarray, scenes: list[Scene]) -> None:
+        """Start judging scenes anew, from their present state."""
+        objects = self.workspace.task.objects
+        for i, scene in zip(ids, scenes, strict=True):
+            for role, name in scene.roles.items():
+                self.roles[role][i] = objects.index(name)
+            self._bystander[i] = [name not in scene.roles.values() for name in objects]
+            self.outcome[i] = None
+        self.met[ids], self.held[ids] = False, 0
+        world = self.workspace.observe(self.sim, ids)
+        self._start[ids] = np.stack([world.objects[name][:, :3] for name in objects], axis=1)
+
+    def update(self, ids: np.ndarray) -> World:
+        """Judge scenes after a control step; returns what was seen, so that it need not be read twice."""
+        task, rules = self.workspace.task, self.rules
+        world = self.workspace.observe(self.sim, ids)
+        reached = task.goal(world, {role: index[ids] for role, index in self.roles.items()})
+        self.met[ids] |= reached
+        speed = np.stack([world.speeds[name] for name in task.objects])
+        calm = (speed < rules.rest_speed).all(axis=0)
+        positions = np.stack([world.objects[name][:, :3] for name in task.objects], axis=1)
+        if task.ends_in_release:
+            distance = np.linalg.norm(positions - world.tool[:, None, :3], axis=2).min(axis=1)
+            calm &= (distance >= rules.clearance) & (world.opening >= rules.open_gripper)
+        self.held[ids] = np.where(reached & calm, self.held[ids] + 1, 0)
+        pushed = np.linalg.norm(positions - self._start[ids], axis=2) > rules.push
+        self._decide(ids, self.sim.diverged[ids], Outcome.DIVERGED)
+        self._decide(ids, self.workspace.forbidden_contact(self.sim, ids), Outcome.COLLIDED)
+        self._decide(ids, (pushed & self._bystander[ids]).any(axis=1), Outcome.DISTURBED)
+        self._decide(ids, self.held[ids] >= self.need, Outcome.SUCCESS)
+        return world
+
+    def _decide(self, ids: np.ndarray, where: np.ndarray, outcome: Outcome) -> None:
+        for i in ids[where]:
+            if self.outcome[i] is None:
+                self.outcome[i] = outcome
+
+    def give_up(self, ids: np.ndarray) -> None:
+        """Settle the outcome of scenes whose time is over, by what was reached."""
+        world = self.workspace.observe(self.sim, ids)
+        for row, i in enumerate(ids):
+            if self.outcome[i] is None:
+                self.outcome[i] = self._shortfall(int(i), row, world)
+
+    def _shortfall(self, i: int, row: int, world: World) -> Outcome:
+        task = self.workspace.task
+        one = World(
+            {name: pose[row : row + 1] for name, pose in world.objects.items()},
+            {name: speed[row : row + 1] for name, speed in world.speeds.items()},
+            *(part[row : row + 1] for part in (world.tool, world.opening, world.table_height)),
+        )
+        roles = {role: index[i : i + 1] for role, index in self.roles.items()}
+        if task.goal(one, roles)[0]:
+            return Outcome.NOT_SETTLED
+        if self.met[i]:
+            return Outcome.MISPLACED if task.ends_in_release else Outcome.OBJECT_DROPPED
+        moved = pick(one.objects, task.objects, roles[task.subtasks[-1].held or task.subtasks[-1].reference])
+        lifted = moved[0, 2] - one.table_height[0] > 0.05
+        return Outcome.MISPLACED if task.ends_in_release and not lifted else Outcome.TIMED_OUT

@@ -1,0 +1,121 @@
+"""One drawn scene: everything random about an episode's world, kept as a ledger from which it can be built again."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from handful import Namespace, random_stream, stream_key
+from scenes import appearance, physics
+from scenes.domains import Domain
+from scenes.workspace import TABLE_TOP, Workspace
+from sim.batch import BatchSim
+from sim.transforms import Array
+
+# How far above its resting place an object starts, so that it never starts inside the table [m].
+_DROP = 0.0002
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A scene as drawn.
+
+    Attributes:
+        index: its place in the plan.
+        namespace: who drew it.
+        seed: the plan's seed.
+        domain: the domain's name.
+        roles: role -> object.
+        instruction: the sentence of this episode.
+        paraphrases: all sentences that mean the same.
+        ledger: every drawn value: "poses", "physics", "appearance".
+    """
+
+    index: int
+    namespace: Namespace
+    seed: int
+    domain: str
+    roles: dict[str, str]
+    instruction: str
+    paraphrases: tuple[str, ...]
+    ledger: dict[str, Any]
+
+    @property
+    def latency(self) -> float:
+        """Delay from command to setpoint [s]."""
+        return float(self.ledger["physics"]["latency"])
+
+    def qpos(self, workspace: Workspace) -> Array:
+        """Initial positions (nq,): the robot at home with its gripper open, objects where they were drawn."""
+        robot, model = workspace.embodiment, workspace.model
+        qpos = np.array(model.qpos0)
+        columns, _ = robot.joint_addresses(model)
+        qpos[columns] = robot.home + np.array(self.ledger["physics"]["joint_offset"])
+        qpos[robot.finger_addresses(model)] = robot.finger_travel
+        surface = TABLE_TOP + self.ledger["physics"]["table_height"]
+        for name, pose in self.ledger["poses"].items():
+            column = workspace.object_qpos[name]
+            qpos[column : column + 7] = pose
+            qpos[column + 2] += surface + _DROP
+        return qpos
+
+    def fields(self, workspace: Workspace) -> dict[str, np.ndarray]:
+        """The scene's own model values: field -> array as in MjModel."""
+        looks = appearance.fields_from_ledger(self.ledger["appearance"], workspace.model)
+        return {**looks, **physics.fields_from_ledger(self.ledger["physics"], workspace.model, workspace.embodiment)}
+
+    def seeds(self, task: str, attempt: int) -> dict[str, Any]:
+        """The random streams behind an attempt, as stored in provenance."""
+        names = ("scene", "appearance", "source", "motion_noise", "sensor_noise")
+        keys = {name: list(stream_key(self.namespace, task, self.index, name, attempt)) for name in names}
+        return {"namespace": self.namespace, "seed": self.seed, "attempt": attempt, "keys": keys}
+
+
+def draw_scene(workspace: Workspace, domain: Domain, namespace: Namespace, seed: int, index: int) -> Scene:
+    """Draw scene `index` of a plan.
+
+    Args:
+        workspace: the task's world.
+        domain: what to draw from.
+        namespace: who draws; evaluation never meets a scene of generation.
+        seed: the plan's seed.
+        index: the scene's index.
+    """
+    task = workspace.task
+    rng = random_stream(namespace, seed, task.name, index, "scene")
+    roles = task.draw_roles(rng)
+    sentences = task.instructions(roles)
+    poses = {name: [float(v) for v in pose] for name, pose in task.draw_poses(rng).items()}
+    instruction = sentences[rng.integers(len(sentences))]
+    drawn = physics.draw(domain.physics, rng, task.objects, len(workspace.embodiment.joints))
+    looks = random_stream(namespace, seed, task.name, index, "appearance")
+    ledger = {
+        "poses": poses,
+        "physics": drawn,
+        "appearance": appearance.sample(domain.appearance, looks, task.colours),
+    }
+    return Scene(index, namespace, seed, domain.name, roles, instruction, sentences, ledger)
+
+
+def load_scenes(sim: BatchSim, workspace: Workspace, ids: np.ndarray, scenes: list[Scene]) -> None:
+    """Put drawn scenes into a batch: model values, initial state, latency; then let the objects come to rest.
+
+    Args:
+        sim: the batch.
+        workspace: the task's world.
+        ids: where to put them, (n,).
+        scenes: n scenes.
+    """
+    fields = [scene.fields(workspace) for scene in scenes]
+    sim.set_fields(ids, {name: [f[name] for f in fields] for name in fields[0]})
+    restart_scenes(sim, workspace, ids, scenes)
+
+
+def restart_scenes(sim: BatchSim, workspace: Workspace, ids: np.ndarray, scenes: list[Scene]) -> None:
+    """Start scenes again whose model values are in the batch already."""
+    qpos = np.stack([scene.qpos(workspace) for scene in scenes])
+    latency = np.array([scene.latency for scene in scenes])
+    sim.reset(ids, qpos, latency, np.array([scene.ledger["physics"]["joint_offset"] for scene in scenes]))
+    still = np.concatenate([sim.joint_position(ids), np.ones((len(ids), 1))], axis=1)
+    for _ in range(2):
+        sim.step(ids, still)

@@ -1,0 +1,150 @@
+"""The compiled world of a task: robot, table, objects, cameras, lights; and how to read it.
+
+One model serves every scene of a task: what differs between scenes is written into the batch's per-scene model fields,
+so nothing is compiled per episode.
+"""
+
+import hashlib
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+import mujoco
+import numpy as np
+
+from scenes import appearance
+from scenes.cubes import EDGE, MASS
+from scenes.task import Task, World, get_task
+from sim.batch import BatchSim
+from sim.embodiment import Embodiment
+from sim.panda import HAND_BIT, OBJECT_BIT, PANDA, TABLE_BIT, add_panda
+from sim.transforms import Array
+
+TABLE_TOP = -0.0031  # nominal height of the table's surface in the robot's base frame [m]
+TIMESTEP = 0.002  # [s]
+_TABLE_HALF = (0.5, 0.6, 0.02)  # [m]
+
+# A cube's spin counts as speed at this lever arm [m].
+_SPIN_ARM = 0.05
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """A task's compiled model and the addresses of what matters in it.
+
+    Attributes:
+        task: the task.
+        embodiment: the robot.
+        model: the compiled model; never changed after this.
+        model_hash: SHA-256 of the model's XML.
+        object_qpos: object -> first column of its pose in qpos.
+        object_qvel: object -> first column of its velocity in qvel.
+    """
+
+    task: Task
+    embodiment: Embodiment
+    model: mujoco.MjModel
+    model_hash: str
+    object_qpos: dict[str, int] = field(default_factory=dict)
+    object_qvel: dict[str, int] = field(default_factory=dict)
+
+    def observe(self, sim: BatchSim, ids: np.ndarray) -> World:
+        """Read what is where in scenes `ids`, after a control step."""
+        qpos, qvel = sim.qpos[ids], sim.qvel[ids]
+        poses = {name: qpos[:, c : c + 7] for name, c in self.object_qpos.items()}
+        speeds = {}
+        for name, c in self.object_qvel.items():
+            linear = np.linalg.norm(qvel[:, c : c + 3], axis=1)
+            speeds[name] = np.maximum(linear, _SPIN_ARM * np.linalg.norm(qvel[:, c + 3 : c + 6], axis=1))
+        tool = self.embodiment.chain.forward(sim.true_joint_position(ids))
+        table = sim.batch.expand("body_pos")[ids, self.model.body("table").id, 2] + TABLE_TOP
+        return World(poses, speeds, tool, sim.gripper_opening(ids), table)
+
+    def forbidden_contact(self, sim: BatchSim, ids: np.ndarray) -> np.ndarray:
+        """Whether the robot touches the table, or its palm touches anything, (n,)."""
+        data = sim.batch.bind("sensordata")[ids]
+        columns = [self.model.sensor(name).adr[0] for name in ("robot_on_table", "palm_on_anything")]
+        return (data[:, columns] > 0).any(axis=1)
+
+
+@lru_cache(maxsize=8)
+def build_workspace(task_name: str) -> Workspace:
+    """Compile a task's world with the Panda. Cached per process: the model is shared and must not be written to."""
+    task, robot = get_task(task_name), PANDA
+    spec = mujoco.MjSpec()
+    spec.modelname = f"handful_{task.name}"
+    _set_options(spec)
+    appearance.add_world(spec)
+    add_panda(spec)
+    _add_table(spec)
+    for name in task.objects:
+        _add_cube(spec, name)
+    appearance.add_cameras(spec)
+    _add_contact_sensors(spec, robot)
+    model = spec.compile()
+    joints = {name: model.joint(f"{name}_free").id for name in task.objects}
+    return Workspace(
+        task=task,
+        embodiment=robot,
+        model=model,
+        model_hash=hashlib.sha256(spec.to_xml().encode()).hexdigest(),
+        object_qpos={name: int(model.jnt_qposadr[j]) for name, j in joints.items()},
+        object_qvel={name: int(model.jnt_dofadr[j]) for name, j in joints.items()},
+    )
+
+
+def _set_options(spec: mujoco.MjSpec) -> None:
+    spec.compiler.degree = False
+    spec.option.timestep = TIMESTEP
+    spec.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
+    spec.option.cone = mujoco.mjtCone.mjCONE_ELLIPTIC
+    # Friction constraints stiffer than normal ones, so that a squeezed object creeps less.
+    spec.option.impratio = 3.0
+    spec.option.disableflags |= mujoco.mjtDisableBit.mjDSBL_AUTORESET
+
+
+def _add_table(spec: mujoco.MjSpec) -> None:
+    table = spec.worldbody.add_body(name="table")
+    table.add_geom(
+        name="table_top",
+        type=mujoco.mjtGeom.mjGEOM_BOX,
+        size=_TABLE_HALF,
+        pos=[0.45, 0.0, TABLE_TOP - _TABLE_HALF[2]],
+        contype=TABLE_BIT,
+        conaffinity=0,
+        condim=4,
+        friction=[1.0, 0.005, 0.0001],
+        solref=[0.005, 1.0],
+        solimp=[0.95, 0.99, 0.001, 0.5, 2.0],
+        material=appearance.TABLE_MATERIAL,
+    )
+
+
+def _add_cube(spec: mujoco.MjSpec, name: str) -> None:
+    body = spec.worldbody.add_body(name=name)
+    body.add_freejoint(name=f"{name}_free")
+    body.add_geom(
+        name=f"{name}_geom",
+        type=mujoco.mjtGeom.mjGEOM_BOX,
+        size=[EDGE / 2] * 3,
+        mass=MASS,
+        contype=OBJECT_BIT,
+        conaffinity=TABLE_BIT | OBJECT_BIT | HAND_BIT,
+        condim=4,
+        friction=[1.0, 0.005, 0.0001],
+        solref=[0.005, 1.0],
+        solimp=[0.95, 0.99, 0.001, 0.5, 2.0],
+    )
+
+
+def _add_contact_sensors(spec: mujoco.MjSpec, robot: Embodiment) -> None:
+    found = 1 << mujoco.mjtConDataField.mjCONDATA_FOUND.value
+    touching = {
+        "robot_on_table": ("XBODY", "link1", "GEOM", "table_top"),
+        "palm_on_anything": ("BODY", robot.hand_body, "UNKNOWN", ""),
+    }
+    for name, (kind, obj, ref_kind, ref) in touching.items():
+        sensor = spec.add_sensor(name=name, type=mujoco.mjtSensor.mjSENS_CONTACT)
+        sensor.objtype, sensor.objname = getattr(mujoco.mjtObj, f"mjOBJ_{kind}"), obj
+        if ref:
+            sensor.reftype, sensor.refname = getattr(mujoco.mjtObj, f"mjOBJ_{ref_kind}"), ref
+        sensor.intprm[:3] = [found, 0, 1]
