@@ -1,7 +1,6 @@
-"""Frames from stored states: right, repeatable, independent of what else is drawn; clear errors without OpenGL."""
+"""Frames from stored states: right, repeatable, and independent of what else is drawn."""
 
 import copy
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,8 +10,7 @@ import numpy as np
 import pytest
 
 from handful import InputError, JobError
-from sim import rendering
-from sim.rendering import QUALITIES, FrameRenderer, choose_backend, prepare_visual, probe_backend
+from sim.rendering import QUALITIES, FrameRenderer, Quality, prepare_visual
 
 STATE = mujoco.mjtState.mjSTATE_INTEGRATION
 
@@ -120,7 +118,7 @@ def test_collision_groups_are_hidden(model: mujoco.MjModel, renderer: FrameRende
 
 
 @pytest.mark.parametrize("quality", QUALITIES)
-def test_opening_leaves_the_model_as_it_was(model: mujoco.MjModel, quality: rendering.Quality) -> None:
+def test_opening_leaves_the_model_as_it_was(model: mujoco.MjModel, quality: Quality) -> None:
     before = model.vis.quality.offsamples, model.vis.quality.shadowsize, model.vis.global_.offwidth
     with FrameRenderer(model, 20, 700, quality) as opened:
         frame = opened.render(model, rows(model, [0.3])[0], ["front"])["front"]
@@ -172,37 +170,31 @@ def test_bad_arguments_are_refused(model: mujoco.MjModel) -> None:
         FrameRenderer(model, 0, 8)
 
 
-def test_without_a_backend_the_packages_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("MUJOCO_GL", raising=False)
-    monkeypatch.setattr(sys, "platform", "linux")
-    monkeypatch.setattr(rendering, "probe_backend", lambda backend: f"no {backend} here")
-    with pytest.raises(JobError, match=r"egl: no egl here; osmesa: no osmesa here.*libegl1.*libosmesa6"):
-        choose_backend()
-    assert "MUJOCO_GL" not in os.environ
+def test_groups_out_of_range_are_refused(model: mujoco.MjModel) -> None:
+    with pytest.raises(InputError, match=r"geom groups to draw are 0 to 4, got \(0, 5\)"):
+        FrameRenderer(model, 8, 8, groups=(0, 5))
 
 
-def test_the_first_backend_that_draws_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MUJOCO_GL", "")
-    monkeypatch.setattr(sys, "platform", "linux")
-    monkeypatch.setattr(rendering, "probe_backend", lambda backend: None if backend == "osmesa" else "broken")
-    assert choose_backend() == "osmesa"
-    assert os.environ["MUJOCO_GL"] == "osmesa"
-
-
-def test_the_users_choice_is_respected(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MUJOCO_GL", "OSMesa")
-    monkeypatch.setattr(rendering, "probe_backend", lambda backend: pytest.fail("probed"))
-    assert choose_backend() == "osmesa"
-    monkeypatch.setenv("MUJOCO_GL", "eggl")
-    with pytest.raises(InputError, match="unknown MUJOCO_GL backend 'eggl'"):
-        choose_backend()
-
-
-def test_a_backend_that_does_not_exist_fails_its_probe() -> None:
-    assert "nosuchgl" in (probe_backend("nosuchgl") or "")
-
-
-def test_a_backend_that_hangs_fails_its_probe(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rendering, "_PROBE", "import time; time.sleep(60)")
-    monkeypatch.setattr(rendering, "_PROBE_SECONDS", 0.2)
-    assert probe_backend("egl") == "no frame within 0.2 s"
+def test_leaving_out_what_is_out_of_sight_changes_no_pixel() -> None:
+    rng = np.random.default_rng(0)
+    geoms = "".join(
+        f'<geom type="{kind}" size=".1 .15 .05" pos="{x} {y} {z}" euler="{a} {b} 0" rgba="{r} {g} 1 1"/>'
+        for kind in ("capsule", "box", "ellipsoid", "cylinder", "sphere")
+        for x, y, z, a, b, r, g in rng.uniform([-2, -2, -2, 0, 0, 0, 0], [2, 2, 2, 90, 90, 1, 1], (40, 7))
+    )
+    model = mujoco.MjModel.from_xml_string(
+        f'<mujoco><worldbody><geom type="plane" size="0 0 1" pos="0 0 -1"/>{geoms}'
+        '<camera name="a" pos="0 -1 .5" xyaxes="1 0 0 0 .3 1" fovy="30"/>'
+        '<camera name="b" focal="1 1" sensorsize="1 2" resolution="10 20" principal=".1 .3"/></worldbody></mujoco>'
+    )
+    state = np.zeros(mujoco.mj_stateSize(model, STATE))
+    groups = model.geom_group.copy()
+    with FrameRenderer(model, 60, 90) as opened:
+        culled = opened.render(model, state, ["a", "b"])
+        drawn = opened._scene.ngeom
+        opened._culls = False
+        whole = opened.render(model, state, ["a", "b"])
+        assert drawn < opened._scene.ngeom / 2
+    for camera, frame in culled.items():
+        np.testing.assert_array_equal(frame, whole[camera])
+    np.testing.assert_array_equal(model.geom_group, groups)
