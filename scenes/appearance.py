@@ -1,27 +1,40 @@
-"""What the cube tasks' scenes look like, and how that varies from scene to scene.
+"""How the cube tasks' scenes vary in looks: colours, textures, lights, camera poses.
 
-The world around the robot (floor, walls, lights, cameras, a palette of procedural textures) is compiled once; every
-scene then only writes its own values into model fields that `mujoco.batch` holds per scene. A draw first fills a
-ledger, a plain JSON table of absolute values, and the fields are computed from the ledger alone, so a scene can be
-rebuilt and drawn again from what was stored beside it.
-
-Names in the model: geoms `floor`, `wall_back`, `wall_front`, `wall_left`, `wall_right`; lights `light_key`,
-`light_fill`; cameras `front`, `wrist`; materials `world_*` (see `TEXTURES`). The table's geom is `table_top`, a cube's
-`<cube>_geom`.
+The room is compiled once (see `room`); every scene then only writes its own values into model fields that
+`mujoco.batch` holds per scene. A draw first fills a ledger, a plain JSON table of absolute values by the names in the
+model, and the fields are computed from the ledger alone, so a scene can be rebuilt and drawn again from what was stored
+beside it. The table's geom is `table_top`, a cube's `<cube>_geom`.
 """
 
 import colorsys
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import mujoco
 import numpy as np
 
 from handful import InputError, unknown_name
+from scenes.room import (
+    CAMERAS,
+    FRONT_CAMERA,
+    TABLE_MATERIAL,
+    TEXTURES,
+    WALLS,
+    WRIST_CAMERA,
+    CameraView,
+    add_cameras,
+    add_world,
+)
 from sim.panda_shell import MATERIALS as PANDA_MATERIALS
-from sim.transforms import Array, quat_from_matrix, quat_from_rotvec, quat_multiply
+from sim.transforms import Array, quat_from_rotvec, quat_multiply
+
+__all__ = [
+    "CAMERAS", "COLOURS", "DEFAULT", "FIELDS", "FRONT_CAMERA", "NONE", "TABLE_MATERIAL", "TEXTURES", "TWIN_DEV_0",
+    "WRIST_CAMERA", "AppearanceRanges", "CameraJitter", "Ledger", "add_cameras", "add_world", "draw",
+    "fields_from_ledger", "sample",
+]  # fmt: skip
 
 Range = tuple[float, float]
 Ledger = dict[str, Any]
@@ -37,74 +50,11 @@ COLOURS: dict[str, float] = {
 }
 
 
-@dataclass(frozen=True)
-class Texture:
-    """A pattern that MuJoCo makes at compile time, near-white so that the surface's own colour tints it."""
-
-    # One repeat along the surface's x and y [m]; unequal edges stretch marks into grain.
-    edges: tuple[float, float]
-    # The pattern's two greys, each in [0, 1].
-    light: float
-    dark: float
-    # Squares of both greys; without it everything is light.
-    checker: bool = False
-    # Dark marks: a frame round each repeat, a cross in it, or random dots.
-    mark: Literal["none", "edge", "cross", "random"] = "none"
-    # Fraction of the texels that random dots cover.
-    density: float = 0.0
-
-
-# Material -> its pattern; None is a plain surface.
-TEXTURES: dict[str, Texture | None] = {
-    "world_plain": None,
-    "world_checker": Texture((0.16, 0.16), 1.0, 0.75, checker=True),
-    "world_wood": Texture((1.2, 0.12), 1.0, 0.78, mark="random", density=0.25),
-    "world_planks": Texture((0.9, 0.11), 1.0, 0.6, mark="edge"),
-    "world_speckle": Texture((0.5, 0.5), 1.0, 0.7, mark="random", density=0.12),
-    "world_grid": Texture((0.1, 0.1), 0.92, 0.65, mark="cross"),
-    "world_terrazzo": Texture((0.35, 0.35), 1.0, 0.55, mark="random", density=0.35),
-}
-TABLE_MATERIAL = "world_plain"
-
 # The model fields that a draw may change.
 FIELDS = (
     *("geom_rgba", "geom_matid", "mat_rgba", "cam_pos", "cam_quat", "cam_fovy"),
     *("light_pos", "light_dir", "light_diffuse", "light_ambient", "light_specular"),
 )
-
-_WALLS = ("wall_back", "wall_front", "wall_left", "wall_right")
-_ROOM, _CEILING, _FLOOR = 2.5, 2.2, -0.75  # half the room's edge, height of its walls, height of its floor [m]
-_TEXELS = 64
-
-
-@dataclass(frozen=True)
-class CameraView:
-    """Where a camera is on its body and what it looks at, before any jitter."""
-
-    # Name of the body that carries it.
-    body: str
-    # Position in that body's frame [m].
-    pos: tuple[float, float, float]
-    # Point in that body's frame that is in the middle of the image [m].
-    target: tuple[float, float, float]
-    # Direction in that body's frame that points up in the image.
-    up: tuple[float, float, float]
-    # Vertical field of view [degrees].
-    fovy: float
-
-    @property
-    def quat(self) -> Array:
-        """Orientation (4,) in the body's frame: MuJoCo's cameras look along -z with +y up."""
-        backward = np.subtract(self.pos, self.target)
-        backward /= np.linalg.norm(backward)
-        right = np.cross(self.up, backward)
-        right /= np.linalg.norm(right)
-        return quat_from_matrix(np.column_stack([right, np.cross(backward, right), backward]))
-
-
-FRONT_CAMERA = CameraView("world", (1.05, 0.0, 0.5), (0.47, 0.0, 0.094), (0.0, 0.0, 1.0), 42.0)
-WRIST_CAMERA = CameraView("hand", (0.08, 0.0, 0.04), (0.035, 0.0, 0.151), (1.0, 0.0, 0.0), 75.0)
-CAMERAS: dict[str, CameraView] = {"front": FRONT_CAMERA, "wrist": WRIST_CAMERA}
 
 
 @dataclass(frozen=True)
@@ -237,84 +187,6 @@ TWIN_DEV_0 = AppearanceRanges(
 )
 
 
-def add_world(spec: mujoco.MjSpec) -> None:
-    """Add room, lights and the palette of materials to a spec; nothing here touches anything.
-
-    The headlight is switched off (its values cannot differ between scenes) and the clipping planes are set for a table.
-    """
-    spec.visual.headlight.active = 0
-    spec.stat.extent = 1.5
-    spec.visual.map.znear, spec.visual.map.zfar = 0.01, 20.0
-    for name, texture in TEXTURES.items():
-        material = spec.add_material(name=name, specular=0.2, shininess=0.2)
-        if texture is not None:
-            _add_texture(spec, name, texture)
-            material.textures[mujoco.mjtTextureRole.mjTEXROLE_RGB] = name
-            material.texuniform = True
-            material.texrepeat = [1.0 / edge for edge in texture.edges]
-    sky = mujoco.mjtTexture.mjTEXTURE_SKYBOX
-    spec.add_texture(name="sky", type=sky, builtin=mujoco.mjtBuiltin.mjBUILTIN_FLAT, rgb1=[0.7] * 3, width=8, height=48)
-    _add_plane(spec, "floor", (0.0, 0.0, _FLOOR), (0.0, 0.0, 1.0), (_ROOM, _ROOM))
-    height, middle = (_CEILING - _FLOOR) / 2, (_CEILING + _FLOOR) / 2
-    inward = ((1.0, 0.0, 0.0), (-1.0, 0.0, 0.0), (0.0, -1.0, 0.0), (0.0, 1.0, 0.0))
-    for name, normal in zip(_WALLS, inward, strict=True):
-        _add_plane(spec, name, (-_ROOM * normal[0], -_ROOM * normal[1], middle), normal, (height, _ROOM))
-    spec.worldbody.add_light(
-        name="light_key", type=mujoco.mjtLightType.mjLIGHT_SPOT, cutoff=75.0, exponent=1.0, castshadow=True
-    )
-    spec.worldbody.add_light(
-        name="light_fill", type=mujoco.mjtLightType.mjLIGHT_DIRECTIONAL, castshadow=False, ambient=[0.0] * 3
-    )
-
-
-def _add_texture(spec: mujoco.MjSpec, name: str, texture: Texture) -> None:
-    # Built in rather than filled from a buffer: a model with buffer textures cannot be written to XML.
-    builtin = mujoco.mjtBuiltin.mjBUILTIN_CHECKER if texture.checker else mujoco.mjtBuiltin.mjBUILTIN_FLAT
-    spec.add_texture(
-        name=name,
-        type=mujoco.mjtTexture.mjTEXTURE_2D,
-        builtin=builtin,
-        rgb1=[texture.light] * 3,
-        rgb2=[texture.dark if texture.checker else texture.light] * 3,
-        mark=getattr(mujoco.mjtMark, f"mjMARK_{texture.mark.upper()}"),
-        markrgb=[texture.dark] * 3,
-        random=texture.density,
-        width=_TEXELS,
-        height=_TEXELS,
-    )
-
-
-def _add_plane(
-    spec: mujoco.MjSpec,
-    name: str,
-    pos: tuple[float, float, float],
-    normal: tuple[float, float, float],
-    half: tuple[float, float],
-) -> None:
-    """A rectangle, seen from the side of its normal; `half` is its extent up (or along x) and sideways [m]."""
-    sideways = np.cross(normal, (0.0, 0.0, 1.0)) if normal[2] == 0.0 else np.array([0.0, 1.0, 0.0])
-    frame = np.column_stack([np.cross(sideways, normal), sideways, normal])
-    spec.worldbody.add_geom(
-        name=name,
-        type=mujoco.mjtGeom.mjGEOM_PLANE,
-        size=[*half, 1.0],
-        pos=pos,
-        quat=quat_from_matrix(frame),
-        material=TABLE_MATERIAL,
-        contype=0,
-        conaffinity=0,
-    )
-
-
-def add_cameras(spec: mujoco.MjSpec) -> None:
-    """Add the cameras `front` and `wrist`; the body `hand` must exist."""
-    for name, view in CAMERAS.items():
-        body = spec.body(view.body)
-        if body is None:
-            raise InputError(f"camera '{name}' sits on body '{view.body}', which this spec does not have")
-        body.add_camera(name=name, pos=view.pos, quat=view.quat, fovy=view.fovy)
-
-
 def draw(
     ranges: AppearanceRanges, rng: np.random.Generator, model: mujoco.MjModel, cube_colours: Mapping[str, str]
 ) -> tuple[Ledger, dict[str, np.ndarray]]:
@@ -349,7 +221,7 @@ def sample(ranges: AppearanceRanges, rng: np.random.Generator, cube_colours: Map
     room = ranges.room_materials, ranges.room_hue, ranges.room_saturation, ranges.room_value
     surfaces = {"table_top": table, "floor": _surface(rng, *room)}
     walls = _surface(rng, *room)
-    surfaces |= dict.fromkeys(_WALLS, walls)
+    surfaces |= dict.fromkeys(WALLS, walls)
     return {
         "cubes": cubes,
         "surfaces": surfaces,
