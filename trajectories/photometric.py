@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from PIL import Image
-from scipy import ndimage
 
 from handful import InputError
 
@@ -84,6 +82,9 @@ class Photometric:
         """
         if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] != 3:
             raise InputError(f"images must be (N, H, W, 3) uint8, got {images.shape} {images.dtype}")
+        # Here, because training without camera errors must not need SciPy.
+        from scipy import ndimage
+
         red, blue = drawn["white_balance"]
         gains = np.float32(2.0 ** drawn["exposure_ev"]) * np.array([1 + red, 1, 1 + blue], np.float32)
         values = images.astype(np.float32)
@@ -100,6 +101,8 @@ class Photometric:
 
 
 def _compress(image: np.ndarray, quality: int) -> np.ndarray:
+    from PIL import Image
+
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, "JPEG", quality=quality)
     return np.asarray(Image.open(buffer))

@@ -32,6 +32,8 @@ _ARM_JOINTS = 7
 _OPEN_FINGER = 0.04
 # The same angle stored twice may differ by rounding [rad].
 _SAME_ANGLE = 1e-4
+# Pose of the robot's base in the frame of all other poses: poses in the world are then poses in the base.
+_AT_ORIGIN = np.array([0, 0, 0, 1, 0, 0, 0])
 _DATAGEN = "obs/datagen_info"
 
 
@@ -188,6 +190,11 @@ def _read_demo(path: Path, file: h5py.File, name: str) -> _Demo:
         raise InputError(f"'{path}': 'data/{name}' has {steps} steps; a demo needs at least 2")
     columns = _ARM_JOINTS + 2
     initial = _array(path, group, "initial_state/articulation/robot/joint_position", (1, columns))
+    base = _array(path, group, "initial_state/articulation/robot/root_pose", (1, 7))[0]
+    if np.abs(base - _AT_ORIGIN).max() > 1e-4:
+        raise InputError(
+            f"'{path}': in 'data/{name}' the robot's base is at {base.round(4).tolist()}, not at the origin"
+        )
     relative = _array(path, group, "obs/joint_pos", (steps, columns))
     joints = initial.astype(np.float64) + (relative - relative[0])
     if "states/articulation/robot/joint_position" in group:

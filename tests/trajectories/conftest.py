@@ -1,15 +1,19 @@
-"""Small valid episodes for the tests of this folder."""
+"""Small valid episodes and stores for the tests of this folder."""
 
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from trajectories.schema import Episode, EpisodeMeta
+from trajectories.store import Store
 
 CAMERAS = ("front", "wrist")
 
 
-def make_meta(scene: int = 0, **changes: Any) -> EpisodeMeta:
+def _meta(scene: int = 0, **changes: Any) -> EpisodeMeta:
     fields: dict[str, Any] = {
         "task": "lift",
         "embodiment": "panda",
@@ -21,13 +25,13 @@ def make_meta(scene: int = 0, **changes: Any) -> EpisodeMeta:
         "operator": "augmentation",
         "action_source": "commanded",
         "scene": scene,
-        "seeds": {"namespace": "generation", "seed": 0, "attempt": 0, "keys": {"scene": [0, 1, scene, 0, 0]}},
+        "seeds": {"namespace": "generation", "seed": 0, "attempt": 0, "keys": {"sensor_noise": [0, 1, scene, 5, 0]}},
         "ledger": {"friction": 0.5 + scene, "colour": [0.1, 0.2, 0.3]},
     }
     return EpisodeMeta(**{**fields, **changes})
 
 
-def make_episode(
+def _episode(
     scene: int = 0, steps: int = 23, size: int = 12, joints: int = 7, cameras: tuple[str, ...] = CAMERAS, **meta: Any
 ) -> Episode:
     """A valid episode whose numbers depend on its scene."""
@@ -51,8 +55,42 @@ def make_episode(
     }
     for camera in cameras:
         arrays[f"images/{camera}"] = rng.integers(0, 256, (steps, size, size, 3), dtype=np.uint8)
-    return Episode(arrays, make_meta(scene, **meta))
+    return Episode(arrays, _meta(scene, **meta))
 
 
-def scene_records(scenes: range) -> list[dict[str, Any]]:
+def _scene_records(scenes: range) -> list[dict[str, Any]]:
     return [{"scene": scene, "outcome": "success", "attempts": 1} for scene in scenes]
+
+
+def _store(path: Path, chunks: Sequence[Sequence[Episode]], plan: dict[str, Any] | None = None) -> Store:
+    """A store with one part per list of episodes; each part tries one more scene than it keeps."""
+    store = Store.create(path, plan or {"task": "lift", "seed": 0})
+    scene = 0
+    for part, episodes in enumerate(chunks):
+        count = len(episodes) + 1
+        store.commit(part, episodes, _scene_records(range(scene, scene + count)))
+        scene += count
+    return store
+
+
+@pytest.fixture
+def make_episode() -> Callable[..., Episode]:
+    return _episode
+
+
+@pytest.fixture
+def make_store() -> Callable[..., Store]:
+    return _store
+
+
+@pytest.fixture
+def scene_records() -> Callable[[range], list[dict[str, Any]]]:
+    return _scene_records
+
+
+@pytest.fixture
+def tree() -> Callable[[Path], dict[str, bytes]]:
+    """Reads a whole folder: path -> bytes."""
+    return lambda path: {
+        p.relative_to(path).as_posix(): p.read_bytes() for p in sorted(path.rglob("*")) if not p.is_dir()
+    }

@@ -1,0 +1,102 @@
+import os
+
+import pytest
+
+from handful import InputError, JobError
+from trajectories import Store
+
+
+@pytest.fixture
+def chunks(make_episode):
+    # Each part tries one scene more than it keeps: 0-2 (keeps 0, 1), 3 (keeps none), 4-6 (keeps 4, 5), 7-8 (keeps 7).
+    return [[make_episode(0), make_episode(1)], [], [make_episode(4), make_episode(5)], [make_episode(7)]]
+
+
+def test_a_seal_exposes_the_first_episodes_and_drops_the_parts_beyond(tmp_path, chunks, make_store):
+    store = make_store(tmp_path / "s", chunks)
+    assert store.sealed_episodes is None
+    store.seal(3)
+    assert store.sealed_episodes == len(store) == len(Store.open(tmp_path / "s")) == 3
+    assert store.committed() == [0, 1, 2]
+    assert sorted(os.listdir(tmp_path / "s/parts")) == ["00000000", "00000001", "00000002"]
+    assert [store.meta(i).scene for i in range(3)] == [0, 1, 4]
+    assert store.frames == 3 * 23
+    assert store.verify() == []
+    with pytest.raises(InputError, match="has 3 episodes"):
+        store.meta(3)
+
+
+def test_scenes_tried_after_the_last_exposed_episode_are_not_counted(tmp_path, chunks, make_store):
+    store = make_store(tmp_path / "s", chunks)
+    store.seal(3)
+    assert [record["scene"] for record in store.scene_records()] == [0, 1, 2, 3, 4]
+    store.seal(2)
+    assert [record["scene"] for record in store.scene_records()] == [0, 1]
+    assert store.committed() == [0]
+
+
+def test_a_seal_without_a_count_exposes_everything(tmp_path, chunks, make_store):
+    store = make_store(tmp_path / "s", chunks)
+    store.seal(None)
+    assert len(store) == 5
+    assert len(store.scene_records()) == 9
+    assert store.committed() == [0, 1, 2, 3]
+
+
+def test_the_bytes_do_not_depend_on_how_far_the_workers_got(tmp_path, chunks, make_store, tree):
+    make_store(tmp_path / "a", chunks).seal(3)
+    make_store(tmp_path / "b", chunks[:3]).seal(3)
+    assert tree(tmp_path / "a") == tree(tmp_path / "b")
+
+
+def test_a_seal_that_was_interrupted_is_finished_by_the_next(tmp_path, chunks, make_store, tree, monkeypatch):
+    make_store(tmp_path / "a", chunks).seal(2)
+    store = make_store(tmp_path / "b", chunks)
+
+    def fail(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("shutil.rmtree", fail)
+        with pytest.raises(KeyboardInterrupt):
+            store.seal(2)
+    assert len(Store.open(tmp_path / "b")) == 2
+    Store.create(tmp_path / "b", store.plan).seal(2)
+    assert tree(tmp_path / "a") == tree(tmp_path / "b")
+
+
+def test_a_larger_count_resumes_a_sealed_store(tmp_path, chunks, make_store, scene_records, tree):
+    make_store(tmp_path / "a", chunks).seal(5)
+    store = make_store(tmp_path / "b", chunks)
+    store.seal(2)
+    for part, scenes in ((1, range(3, 4)), (2, range(4, 7)), (3, range(7, 9))):
+        store.commit(part, chunks[part], scene_records(scenes))
+    store.seal(5)
+    assert tree(tmp_path / "a") == tree(tmp_path / "b")
+
+
+def test_a_seal_at_nothing_exposes_nothing(tmp_path, chunks, make_store):
+    store = make_store(tmp_path / "s", chunks)
+    store.seal(0)
+    assert len(store) == store.parts == 0
+    assert store.verify() == []
+
+
+def test_a_seal_that_cannot_hold_is_refused(tmp_path, chunks, make_store, scene_records):
+    store = make_store(tmp_path / "s", chunks)
+    with pytest.raises(InputError, match="holds 5 episodes; it cannot be closed at 6"):
+        store.seal(6)
+    gap = Store.create(tmp_path / "gap", {})
+    gap.commit(1, chunks[0], scene_records(range(2)))
+    with pytest.raises(JobError, match="cannot be closed: part 00000000 was not committed"):
+        gap.seal(None)
+    assert gap.committed() == [1]
+
+
+def test_a_damaged_seal_hides_nothing(tmp_path, chunks, make_store):
+    make_store(tmp_path / "s", chunks).seal(3)
+    seal = tmp_path / "s/seal.json"
+    seal.write_bytes(seal.read_bytes().replace(b'"episodes":3', b'"episodes":1'))
+    with pytest.raises(JobError, match=r"its seal\.json has changed"):
+        len(Store.open(tmp_path / "s"))
+    assert "seal.json has changed" in Store.open(tmp_path / "s").verify()[0]

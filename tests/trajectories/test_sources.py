@@ -1,0 +1,98 @@
+import pytest
+
+from handful import InputError
+from trajectories import Source, Store, WindowSpec
+from trajectories.sources import hold_out, open_sources
+
+SPEC = WindowSpec(cameras=("front",))
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "weight"),
+    [
+        ("real.zarr", "real.zarr", 1.0),
+        ("real.zarr:2.5", "real.zarr", 2.5),
+        ("C:/data/real.zarr", "C:/data/real.zarr", 1.0),
+        ("a:b:c:3", "a:b:c", 3.0),
+        ("2024", "2024", 1.0),
+    ],
+)
+def test_sources_are_parsed(text, path, weight):
+    assert Source.parse(text) == Source(path, weight)
+
+
+@pytest.mark.parametrize("text", ["a:0", "a:-1", "a:nan", "a:inf"])
+def test_a_weight_must_be_positive(text):
+    with pytest.raises(InputError, match="weight of 'a' must be a positive number"):
+        Source.parse(text)
+
+
+@pytest.mark.parametrize("text", ["", ":2"])
+def test_a_source_needs_a_path(text):
+    with pytest.raises(InputError, match="needs a path"):
+        Source.parse(text)
+
+
+def test_specs_are_checked():
+    with pytest.raises(InputError, match="horizon must be at least 1"):
+        WindowSpec(("front",), horizon=0)
+    with pytest.raises(InputError, match="Did you mean 'executed'"):
+        WindowSpec(("front",), action="execute")  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="validation_fraction"):
+        WindowSpec(("front",), validation_fraction=1.0)
+    with pytest.raises(InputError, match="cameras must differ"):
+        WindowSpec(("front", "front"))
+
+
+def _pair(tmp_path, make_store, first, second):
+    make_store(tmp_path / "first", [[first]])
+    make_store(tmp_path / "second", [[second]])
+    return [Source(str(tmp_path / "first")), Source(str(tmp_path / "second"))]
+
+
+def test_stores_that_do_not_fit_are_refused_by_name(tmp_path, make_episode, make_store):
+    names = "'.*first' and '.*second' cannot be blended"
+    with pytest.raises(InputError, match=f"{names}: their control rates are 20 and 10 Hz"):
+        open_sources(_pair(tmp_path / "a", make_store, make_episode(), make_episode(control_rate=10.0)), SPEC)
+    other = make_episode(joints=6, embodiment="jaco")
+    with pytest.raises(InputError, match=rf"{names}: their arms have 7 joints \(panda\) and 6 joints \(jaco\)"):
+        open_sources(_pair(tmp_path / "b", make_store, make_episode(), other), SPEC)
+    with pytest.raises(InputError, match=f"{names}: camera 'front' is 12x12 in one and 16x16 in the other"):
+        open_sources(_pair(tmp_path / "c", make_store, make_episode(), make_episode(size=16)), SPEC)
+    with pytest.raises(InputError, match=r"unknown camera in store '.*second' 'front'; there is: wrist"):
+        open_sources(_pair(tmp_path / "d", make_store, make_episode(), make_episode(cameras=("wrist",))), SPEC)
+
+
+def test_one_store_with_two_control_rates_is_refused(tmp_path, make_episode, make_store):
+    make_store(tmp_path / "s", [[make_episode(), make_episode(1, control_rate=10.0)]])
+    with pytest.raises(InputError, match="mixes control rates 10 and 20 Hz"):
+        open_sources([Source(str(tmp_path / "s"))], SPEC)
+
+
+def test_missing_empty_and_repeated_stores_are_refused(tmp_path, make_episode, make_store):
+    make_store(tmp_path / "s", [[make_episode()]])
+    Store.create(tmp_path / "empty", {})
+    with pytest.raises(InputError, match="at least one store"):
+        open_sources([], SPEC)
+    with pytest.raises(InputError, match="Did you mean 'empty'"):
+        open_sources([Source(str(tmp_path / "emptyy"))], SPEC)
+    with pytest.raises(InputError, match="holds no episodes"):
+        open_sources([Source(str(tmp_path / "empty"))], SPEC)
+    with pytest.raises(InputError, match="given more than once"):
+        open_sources([Source(str(tmp_path / "s")), Source(str(tmp_path / "x/../s"))], SPEC)
+
+
+def test_the_split_is_by_scene_and_always_the_same(make_episode):
+    metas = [make_episode(scene, steps=2).meta for scene in (0, 0, 0, *range(1, 40))]
+    held_out = hold_out(metas, 0.25)
+    chosen = {meta.scene for meta, held in zip(metas, held_out, strict=True) if held}
+    assert len(chosen) == 10
+    assert not chosen & {meta.scene for meta, held in zip(metas, held_out, strict=True) if not held}
+    backwards = hold_out(metas[::-1], 0.25)[::-1]
+    assert backwards.tolist() == held_out.tolist()
+
+
+@pytest.mark.parametrize(("scenes", "fraction", "held"), [(10, 0.05, 1), (10, 0.0, 0), (1, 0.5, 0), (2, 0.9, 1)])
+def test_small_stores_keep_something_on_both_sides(make_episode, scenes, fraction, held):
+    metas = [make_episode(scene, steps=2).meta for scene in range(scenes)]
+    assert hold_out(metas, fraction).sum() == held
