@@ -71,9 +71,8 @@ def test_any_truncated_file_is_found_and_never_read_as_data(whole, episodes):
     records = _read_all(whole)[1]
     for file in _files(whole):
         data = file.read_bytes()
-        for size in (0, len(data) - 1):
-            file.write_bytes(data[:size])
-            _check(whole, episodes, records, f"{file} cut to {size}")
+        file.write_bytes(data[:-1])
+        _check(whole, episodes, records, f"last byte of {file}")
         file.write_bytes(data)
 
 
