@@ -1,15 +1,19 @@
 """`handful inspect`: what is in a store, and whether it is whole."""
 
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from handful import JobError
 from pipelines.statistics import wilson_interval
 from trajectories.store import Store
+
+T = TypeVar("T")
 
 
 def inspect(path: Path, verify: bool) -> tuple[dict[str, Any], RenderableType]:
@@ -20,26 +24,39 @@ def inspect(path: Path, verify: bool) -> tuple[dict[str, Any], RenderableType]:
         verify: hash every file again.
 
     Returns:
-        The keys of `--json`, and what a person is shown.
+        The keys of `--json` (a count that damage hides is None), and what a person is shown.
 
     Raises:
         InputError: no store there.
-        JobError: its root, plan or a manifest is damaged.
+        JobError: its root or plan is damaged, or, without `verify`, anything that has to be read.
     """
     store = Store.open(path)
     problems = store.verify() if verify else []
-    record = {
-        "episodes": len(store),
-        "frames": store.frames,
-        "parts": store.parts,
-        "bytes": store.bytes,
-        "ok": not problems,
-        "problems": problems,
+    facts = {
+        "episodes": lambda: len(store),
+        "frames": lambda: store.frames,
+        "parts": lambda: store.parts,
+        "bytes": lambda: store.bytes,
     }
-    return record, Group(*_tables(store, problems, verify))
+    record = {name: _read(fact, problems) for name, fact in facts.items()}
+    tables = _read(lambda: _tables(store), problems) or []
+    if verify:
+        verdict = "whole: every file is as it was committed" if not problems else f"damaged: {len(problems)} problems"
+        tables += [Text(f"\n{verdict}", style="bold"), *(Text(f"  {problem}") for problem in problems)]
+    return {**record, "ok": not problems, "problems": problems}, Group(*tables)
 
 
-def _tables(store: Store, problems: list[str], verify: bool) -> list[RenderableType]:
+def _read(fact: Callable[[], T], problems: list[str]) -> T | None:
+    """A fact about the store; None where damage that is listed among the problems hides it."""
+    try:
+        return fact()
+    except JobError:
+        if not problems:
+            raise
+        return None
+
+
+def _tables(store: Store) -> list[RenderableType]:
     metas = [store.meta(episode) for episode in range(len(store))]
     lengths = store.episode_lengths()
     hours = sum(steps / meta.control_rate for steps, meta in zip(lengths, metas, strict=True)) / 3600
@@ -63,10 +80,6 @@ def _tables(store: Store, problems: list[str], verify: bool) -> list[RenderableT
     records = store.scene_records()
     if records:
         renderables.append(_scene_table(records))
-    if verify:
-        verdict = "whole: every file is as it was committed" if not problems else f"damaged: {len(problems)} problems"
-        renderables.append(Text(f"\n{verdict}", style="bold"))
-        renderables += [Text(f"  {problem}") for problem in problems]
     return renderables
 
 

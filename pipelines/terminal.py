@@ -51,7 +51,7 @@ class Output:
         if isinstance(human, Mapping):
             human = "\n".join(f"{name}: {value}" for name, value in human.items())
         file = sys.stderr if self._json else sys.stdout
-        wide = None if file.isatty() else 120
+        wide = None if file.isatty() else 160  # a log's reader scrolls; a wrapped table cannot be searched
         shown = Text(human) if isinstance(human, str) else human
         Console(file=file, width=wide, soft_wrap=isinstance(human, str)).print(shown, highlight=False)
         file.flush()

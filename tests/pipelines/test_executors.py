@@ -12,15 +12,14 @@ import pytest
 
 from handful import InputError, JobError
 from pipelines.executors import MAX_TRIES, _start_ray, run_tasks, worker_environment
+from tests.pipelines import executor_tasks as tasks
 
-FOLDER = Path(__file__).parent
-sys.path.append(str(FOLDER))
-import executor_tasks as tasks  # noqa: E402
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(autouse=True)
 def _importable_in_workers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(FOLDER))
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +27,7 @@ def ray_local():
     """One Ray for the module: starting it takes seconds. `run_tasks` uses a Ray that is already there."""
     ray = pytest.importorskip("ray")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(FOLDER))
+        patch.setenv("PYTHONPATH", str(ROOT))
         _start_ray("local", 2)
         yield
         ray.shutdown()
@@ -129,10 +128,10 @@ def test_workers_leave_with_their_parent(tmp_path, how):
     pid_file = tmp_path / "pid"
     script = tmp_path / "parent.py"
     script.write_text(
-        "import executor_tasks as tasks\nfrom pipelines.executors import run_tasks\n"
+        "from tests.pipelines import executor_tasks as tasks\nfrom pipelines.executors import run_tasks\n"
         f"if __name__ == '__main__':\n    list(run_tasks(tasks.write_then_sleep, [{str(pid_file)!r}], workers=1))\n"
     )
-    parent = subprocess.Popen([sys.executable, str(script)], stderr=subprocess.PIPE, cwd=FOLDER.parents[1])
+    parent = subprocess.Popen([sys.executable, str(script)], stderr=subprocess.PIPE, cwd=ROOT)
     assert _wait_for(lambda: pid_file.exists() and pid_file.read_text(), 30)
     parent.send_signal(how)
     _, errors = parent.communicate(timeout=10)
