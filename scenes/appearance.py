@@ -303,10 +303,16 @@ def _lights(ranges: AppearanceRanges, rng: np.random.Generator) -> dict[str, dic
             "pos": position.tolist(),
             "dir": (-towards).tolist(),
             "diffuse": diffuse.tolist(),
-            "ambient": ambient.tolist(),
+            "ambient": [0.0, 0.0, 0.0],
             "specular": (specular * colour).tolist(),
         },
-        "light_fill": {"dir": (-opposite).tolist(), "diffuse": fill.tolist(), "specular": [0.0, 0.0, 0.0]},
+        # The light from everywhere comes with the fill light, which casts no shadow: shadows stay lit by it.
+        "light_fill": {
+            "dir": (-opposite).tolist(),
+            "diffuse": fill.tolist(),
+            "ambient": ambient.tolist(),
+            "specular": [0.0, 0.0, 0.0],
+        },
     }
 
 

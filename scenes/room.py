@@ -102,11 +102,9 @@ def add_world(spec: mujoco.MjSpec) -> None:
     for name, normal in zip(WALLS, inward, strict=True):
         _add_plane(spec, name, (-_ROOM * normal[0], -_ROOM * normal[1], middle), normal, (height, _ROOM))
     spec.worldbody.add_light(
-        name="light_key", type=mujoco.mjtLightType.mjLIGHT_SPOT, cutoff=75.0, exponent=1.0, castshadow=True
+        name="light_key", type=mujoco.mjtLightType.mjLIGHT_SPOT, cutoff=60.0, exponent=1.0, castshadow=True
     )
-    spec.worldbody.add_light(
-        name="light_fill", type=mujoco.mjtLightType.mjLIGHT_DIRECTIONAL, castshadow=False, ambient=[0.0] * 3
-    )
+    spec.worldbody.add_light(name="light_fill", type=mujoco.mjtLightType.mjLIGHT_DIRECTIONAL, castshadow=False)
 
 
 def _add_texture(spec: mujoco.MjSpec, name: str, texture: Texture) -> None:

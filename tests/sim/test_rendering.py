@@ -1,6 +1,7 @@
 """Frames from stored states: right, repeatable, and independent of what else is drawn."""
 
 import copy
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -110,6 +111,19 @@ with FrameRenderer(model, 48, 64) as renderer:
 """
     there = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout
     assert there == renderer.render(model, state, ["front"])["front"].tobytes()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+def test_a_forked_child_is_refused_before_the_driver_can_hang(model: mujoco.MjModel, renderer: FrameRenderer) -> None:
+    state = rows(model, [0.3])[0]
+    child = os.fork()
+    if child == 0:  # no assertion may escape into a second test session
+        try:
+            renderer.render(model, state, ["front"])
+        except JobError as error:
+            os._exit(7 if "start workers with 'spawn'" in str(error) else 1)
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
 
 
 def test_collision_groups_are_hidden(model: mujoco.MjModel, renderer: FrameRenderer) -> None:
