@@ -253,15 +253,21 @@ class _Chunk:
             if not rows:
                 return
             ids = lanes[rows]
-            quiet = np.array([abs(t - paths[r].event) <= self.options.noise.quiet for r in rows])
+            loud = np.array([self._loudness(paths[r], t) for r in rows])
             self._step(
                 ids,
                 joints=np.stack([paths[r].joints[t] for r in rows]),
                 gripper=np.array([paths[r].gripper[t] for r in rows]),
                 tool=np.stack([paths[r].tool[t] for r in rows]),
                 tags=(k, np.array([paths[r].demo[t] for r in rows]), np.array([paths[r].step[t] for r in rows])),
-                quiet=quiet,
+                loud=loud,
             )
+
+    def _loudness(self, path: Path, t: int) -> float:
+        """Factor on the motion noise at step t of a path."""
+        if path.event is None:
+            return 0.0
+        return self.options.noise.at_event if abs(t - path.event) <= self.options.noise.quiet else 1.0
 
     def _step(
         self,
@@ -270,17 +276,16 @@ class _Chunk:
         gripper: Array,
         tool: Array,
         tags: tuple[int, np.ndarray, np.ndarray],
-        quiet: np.ndarray,
+        loud: np.ndarray,
     ) -> None:
         noise = self.options.noise
         fresh = np.stack([self.jitter[i].standard_normal(joints.shape[1]) for i in ids])
         blend = np.sqrt(1.0 - noise.persistence**2)
         self.noise[ids] = noise.persistence * self.noise[ids] + blend * noise.std * fresh
-        scale = np.where(quiet, noise.at_event, 1.0)[:, None]
         # In float32, as stored: the stored action is exactly the one that was applied.
         intended = np.concatenate([joints, gripper[:, None]], axis=1).astype(np.float32)
         executed = intended.copy()
-        executed[:, :-1] += (scale * self.noise[ids]).astype(np.float32)
+        executed[:, :-1] += (loud[:, None] * self.noise[ids]).astype(np.float32)
         record = StepRecord(intended, executed, tool, np.full(len(ids), tags[0]), tags[1], tags[2])
         self.tape.before(ids, record, self._measure(ids))
         self.sim.step(ids, executed.astype(float))
@@ -319,7 +324,7 @@ class _Chunk:
         paths = []
         for lane, pose, path in zip(lanes, poses, joints, strict=True):
             mark = np.full(len(pose), BRIDGE)
-            paths.append(Path(path, pose, np.full(len(pose), self.gripper[lane]), mark, mark, -100))
+            paths.append(Path(path, pose, np.full(len(pose), self.gripper[lane]), mark, mark, None))
         self._execute(lanes, paths, len(self.task.subtasks) - 1)
         self.monitor.give_up(lanes)
 

@@ -80,7 +80,7 @@ class Path:
         gripper: (T,) openings [0, 1].
         demo: (T,) index of the demo, BRIDGE on bridges.
         step: (T,) step of that demo, BRIDGE on bridges.
-        event: index of the segment's gripper event.
+        event: index of the segment's gripper event; None while waiting, when nothing should move.
     """
 
     joints: Array
@@ -88,7 +88,7 @@ class Path:
     gripper: Array
     demo: np.ndarray
     step: np.ndarray
-    event: int
+    event: int | None
 
     def __len__(self) -> int:
         return len(self.gripper)

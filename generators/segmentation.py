@@ -48,10 +48,16 @@ def segment(demo: Demo, task: Task) -> list[Segment]:
     for k, subtask in enumerate(task.subtasks):
         event, end = _find(demo, subtask, start, task)
         if k == len(task.subtasks) - 1:
-            end = len(demo)
+            end = _last_motion(demo, event)
         segments.append(Segment(demo, k, start, event, end))
         start = end
     return segments
+
+
+def _last_motion(demo: Demo, event: int) -> int:
+    """One past the last step after `event` that moves the tool by more than a millimetre: idling is not copied."""
+    moved = np.linalg.norm(np.diff(demo.target[event:, :3], axis=0), axis=1) > 0.001
+    return event + (int(np.flatnonzero(moved)[-1]) + 2 if moved.any() else 1)
 
 
 def _find(demo: Demo, subtask: Subtask, start: int, task: Task) -> tuple[int, int]:
