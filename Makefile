@@ -45,11 +45,13 @@ install-dev: .venv/.installed-dev
 
 # The stamps are newer than pyproject.toml once its dependencies are in: a second make installs nothing.
 .venv/.installed: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet -e .
+	@echo "installing into .venv; the first time takes a few minutes"
+	@$(BIN)/python -m pip install --quiet --quiet -e .
 	@touch $@
 
 .venv/.installed-dev: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet -e '.[dev]'
+	@echo "installing into .venv; the first time takes a few minutes"
+	@$(BIN)/python -m pip install --quiet --quiet -e '.[dev]'
 	@touch .venv/.installed $@
 
 $(BIN)/python:
