@@ -9,7 +9,7 @@ import io
 import json
 import tempfile
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -93,6 +93,8 @@ def render(run: Run) -> str:
         first_tries=_first_tries(run),
         demos=demo_sources(run.store) if run.store is not None else None,
         training=_training(run),
+        sources=_sources(run),
+        policy=_policy(run),
         forest=_forest(run),
         rows=[_result_row(row) for row in run.results or []],
         sentences=_sentences(run),
@@ -220,16 +222,44 @@ def _first_tries(run: Run) -> str | None:
 
 
 def _training(run: Run) -> str | None:
+    """The flow-matching loss on training batches and, on held-out scenes, by source."""
     if not run.training_log:
         return None
+    paths = [path for record in run.training_log for path in record.get("validation") or {}]
+    names = _short_names(paths)
     series: dict[str, list[tuple[float, float]]] = {"training": []}
     for record in run.training_log:
-        if record.get("loss") is not None:
-            series["training"].append((record["step"], record["loss"]))
-        for source, loss in (record.get("validation") or {}).items():
-            if loss is not None:
-                series.setdefault(f"validation on {Path(source).name}", []).append((record["step"], loss))
+        # "loss" may add other terms; "flow" is what validation measures.
+        loss = record.get("flow", record.get("loss"))
+        if loss is not None:
+            series["training"].append((record["step"], loss))
+        for path, held_out in (record.get("validation") or {}).items():
+            if held_out is not None:
+                series.setdefault(f"held-out scenes of {names[path]}", []).append((record["step"], held_out))
     return charts.curves(series, "step", "flow-matching loss")
+
+
+def _sources(run: Run) -> list[dict[str, Any]]:
+    """What the policy learnt from, as its checkpoint says."""
+    sources = (run.checkpoint or {}).get("sources") or []
+    names = _short_names([source["path"] for source in sources])
+    return [{**source, "name": names[source["path"]]} for source in sources]
+
+
+def _policy(run: Run) -> dict[str, Any]:
+    """The part of the checkpoint's record that a person reads: not the words and statistics it needs to run."""
+    wanted = ("config", "step", "control_rate", "horizon", "resolution", "versions", "commit")
+    return {name: run.checkpoint[name] for name in wanted if name in run.checkpoint} if run.checkpoint else {}
+
+
+def _short_names(paths: Sequence[str]) -> dict[str, str]:
+    """Last parts of paths, as many as it takes to tell them apart: where a run lay is nobody's business."""
+    distinct = sorted(set(paths))
+    for count in range(1, max((len(Path(path).parts) for path in distinct), default=1) + 1):
+        names = {path: "/".join(Path(path).parts[-count:]) for path in distinct}
+        if len(set(names.values())) == len(distinct):
+            return names
+    return {path: path for path in distinct}
 
 
 def _result_row(row: Mapping[str, Any]) -> dict[str, Any]:

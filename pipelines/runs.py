@@ -33,6 +33,7 @@ class Run:
     store: Store | None = None
     scenes_picture: Path | None = None
     training_log: list[dict[str, Any]] | None = None
+    # The newest checkpoint's record: configuration, sources, versions.
     checkpoint: dict[str, Any] | None = None
     results: list[dict[str, Any]] | None = None
     videos: list[Path] = field(default_factory=list)
@@ -70,7 +71,7 @@ def read_run(folder: Path) -> Run:
         store=_open_store(folder, generation),
         scenes_picture=picture if picture.is_file() else None,
         training_log=_read_log(folder / "training" / "log.jsonl"),
-        checkpoint=_read_object(folder / "training" / "checkpoint.json"),
+        checkpoint=_read_checkpoint(folder / "training"),
         results=results["results"] if results is not None else None,
         videos=sorted((folder / "evaluation" / "videos").glob("*.mp4")),
         machine=_read_object(folder / "machine.json"),
@@ -79,7 +80,7 @@ def read_run(folder: Path) -> Run:
     if (run.generation, run.store, run.training_log, run.checkpoint, run.results) == (None,) * 5:
         raise InputError(
             f"'{folder}' is no run folder: it has none of generation.json, store/, training/log.jsonl, "
-            "training/checkpoint.json, evaluation/results.json"
+            "training/checkpoint-*, evaluation/results.json"
         )
     return run
 
@@ -96,6 +97,11 @@ def _open_store(folder: Path, generation: dict[str, Any] | None) -> Store | None
         if (path / "zarr.json").is_file():
             return Store.open(path)
     return None
+
+
+def _read_checkpoint(training: Path) -> dict[str, Any] | None:
+    found = sorted(training.glob("checkpoint-*/checkpoint.json"))
+    return _read_object(found[-1]) if found else None
 
 
 def _read_object(path: Path) -> dict[str, Any] | None:

@@ -116,6 +116,17 @@ GENERATION = {
 }
 
 
+CHECKPOINT = {
+    "step": 3000,
+    "config": {"model": {"width": 192}, "batch_size": 64},
+    "sources": [
+        {"path": "/data/generated.zarr", "share": 0.75, "digest": "ab", "episodes": 872, "tasks": ["lift"]},
+        {"path": "/data/human.zarr", "share": 0.25, "digest": "cd", "episodes": 10, "tasks": ["lift"]},
+    ],
+    "vocabulary": ["cube", "lift"],
+}
+
+
 def make_run(folder: Path) -> Path:
     """Everything a run folder may hold."""
     make_store(folder / "store", episodes=12)
@@ -124,11 +135,13 @@ def make_run(folder: Path) -> Path:
     for step in range(0, 3001, 10):
         record: dict[str, Any] = {"step": step, "seconds": step / 10, "loss": 0.05 + 1.2 * math.exp(-step / 400)}
         if step % 500 == 0:
-            record["validation"] = {"generated.zarr": record["loss"] * 1.1, "human.zarr": record["loss"] * 1.4}
+            held_out = {"/data/generated.zarr": record["loss"] * 1.1, "/data/human.zarr": record["loss"] * 1.4}
+            record = {"step": step, "validation": held_out}
         lines.append(json.dumps(record))
     (folder / "training").mkdir()
     (folder / "training" / "log.jsonl").write_text("\n".join(lines) + "\n")
-    _write(folder / "training" / "checkpoint.json", {"preset": "tiny", "width": 192, "layers": 4})
+    _write(folder / "training" / "checkpoint-00001000" / "checkpoint.json", {"config": {"width": 1}})
+    _write(folder / "training" / "checkpoint-00003000" / "checkpoint.json", CHECKPOINT)
     _write(folder / "evaluation" / "results.json", {"results": RESULTS})
     _write(folder / "machine.json", {"processor": "Test processor", "cores": 2, "mujoco": "3.17.0"})
     (folder / "commands.txt").write_text(

@@ -135,31 +135,56 @@ def test_videos_and_pictures_are_embedded_and_described(page):
 
 
 def test_commands_machine_and_configuration_are_there(page):
-    for words in ("handful train --data store", "Test processor", '"preset": "tiny"', '"kind": "test"'):
+    for words in ("handful train --data store", "Test processor", '"batch_size": 64', '"kind": "test"'):
         assert words in page.text
 
 
+def test_training_names_its_sources_and_keeps_their_folders_to_itself(page, html):
+    assert "held-out scenes of human.zarr, last 0.0" in page.text
+    assert "generated.zarr 75 % 872" in page.text
+    assert "/data/" not in html
+    assert '"width": 1\n' not in html  # an older checkpoint
+
+
+def test_sources_of_one_name_are_told_apart():
+    assert report._short_names(["/x/a/store", "/x/b/store", "/x/c"]) == {
+        "/x/a/store": "a/store",
+        "/x/b/store": "b/store",
+        "/x/c": "x/c",
+    }
+    assert report._short_names(["/x/store"]) == {"/x/store": "store"}
+
+
 @pytest.mark.parametrize(
-    ("missing", "sentence"),
+    "missing",
     [
-        ("evaluation", "No evaluation here: evaluation/results.json is missing."),
-        ("generation.json", "No record of generation: generation.json is missing."),
-        ("training", "No training log: training/log.jsonl is missing."),
-        ("store", "the store is missing, empty, or names no source demos"),
-        ("machine.json", "The machine was not recorded"),
-        ("commands.txt", "The commands were not recorded"),
+        {
+            "evaluation": "No evaluation here: evaluation/results.json is missing.",
+            "machine.json": "The machine was not recorded",
+            "commands.txt": "The commands were not recorded",
+        },
+        {
+            "generation.json": "No record of generation: generation.json is missing.",
+            "training": "No training log: training/log.jsonl is missing.",
+            "store": "the store is missing, empty, or names no source demos",
+        },
     ],
+    ids=["means", "data"],
 )
-def test_a_missing_section_is_said_to_be_missing(folder, html, tmp_path, missing, sentence):
+def test_a_missing_section_is_said_to_be_missing(folder, page, tmp_path, missing):
     copy = tmp_path / "run"
     shutil.copytree(folder, copy)
-    path = copy / missing
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink()
-    assert sentence in Page(write_report(copy).read_text()).text
-    assert sentence not in Page(html).text
+    for name in missing:
+        path = copy / name
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+    poorer = Page(write_report(copy).read_text())
+    assert poorer.problems == []
+    for sentence in missing.values():
+        assert sentence in poorer.text
+        assert sentence not in page.text
 
 
 def test_a_store_without_pictures_says_so(tmp_path):
@@ -194,9 +219,9 @@ def test_nothing_and_nowhere_are_bad_input(tmp_path):
     ],
 )
 def test_damaged_files_are_named(tmp_path, name, content, message):
-    (tmp_path / "machine.json").write_text("{}")
-    (tmp_path / "training").mkdir()
-    (tmp_path / "training" / "checkpoint.json").write_text("{}")
+    checkpoint = tmp_path / "training" / "checkpoint-00000001" / "checkpoint.json"
+    checkpoint.parent.mkdir(parents=True)
+    checkpoint.write_text("{}")
     path = tmp_path / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(content)
