@@ -1,0 +1,120 @@
+"""Checkpoints on the disk: folders of safetensors and one JSON, each either whole or absent.
+
+    RUN/checkpoint-00002000/checkpoint.json        the policy's configuration, words, statistics, sources, digests
+    RUN/checkpoint-00002000/ema.safetensors        averaged weights: the policy
+    RUN/checkpoint-00002000/weights.safetensors    weights under training
+    RUN/checkpoint-00002000/optimizer.safetensors  the optimiser's moments
+
+Only the newest is kept. A folder is filled under a temporary name and renamed, so an interrupted run leaves the last
+good one. Nothing here can run code when read.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from handful import InputError, JobError
+from trajectories.canonical import canonical_json, disk_errors, file_sha256, sync_to_disk
+from trajectories.staging import staging_path, sweep
+
+FORMAT_VERSION = 1
+_PREFIX = "checkpoint-"
+
+
+def latest(run: Path) -> Path | None:
+    """The newest checkpoint of a run, or None."""
+    found = [path for path in run.glob(_PREFIX + "*") if (path / "checkpoint.json").is_file()]
+    return max(found, key=lambda path: path.name, default=None)
+
+
+def save(run: Path, step: int, tensors: Mapping[str, Mapping[str, Tensor]], record: Mapping[str, Any]) -> Path:
+    """Write one checkpoint and remove the older ones.
+
+    Args:
+        run: the run's folder.
+        step: training steps done.
+        tensors: file name without ending -> name -> tensor.
+        record: the JSON; the files' digests are added.
+
+    Raises:
+        JobError: the disk is full or not writable.
+    """
+    target = run / f"{_PREFIX}{step:08d}"
+    with disk_errors(f"checkpoint '{target}'"):
+        run.mkdir(parents=True, exist_ok=True)
+        sweep(run)
+        staging = staging_path(run, target.name)
+        staging.mkdir()
+        digests = {}
+        for name, values in tensors.items():
+            path = staging / f"{name}.safetensors"
+            save_file({key: value.detach().cpu().contiguous() for key, value in values.items()}, path)
+            sync_to_disk(path)
+            digests[name] = file_sha256(path)
+        whole = {**record, "format": FORMAT_VERSION, "step": step, "digests": digests}
+        canonical_json(whole, "checkpoint")
+        (staging / "checkpoint.json").write_text(json.dumps(whole, indent=1, sort_keys=True) + "\n")
+        sync_to_disk(staging / "checkpoint.json")
+        if target.exists():
+            shutil.rmtree(target)
+        os.rename(staging, target)
+        sync_to_disk(run)
+        for old in run.glob(_PREFIX + "*"):
+            if old != target:
+                shutil.rmtree(old)
+    return target
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """The JSON of a checkpoint.
+
+    Raises:
+        InputError: it is not one, or of another format version.
+    """
+    try:
+        record = json.loads((path / "checkpoint.json").read_text())
+    except (OSError, ValueError) as error:
+        raise InputError(f"'{path}' holds no readable checkpoint.json; it may be damaged") from error
+    if not isinstance(record, dict) or record.get("format") != FORMAT_VERSION:
+        found = record.get("format") if isinstance(record, dict) else None
+        raise InputError(f"checkpoint '{path}' has format {found}; this version reads format {FORMAT_VERSION}")
+    return record
+
+
+def read_tensors(path: Path, name: str, record: Mapping[str, Any]) -> dict[str, Tensor]:
+    """The tensors of one file, after its digest was checked.
+
+    Raises:
+        JobError: the file is missing or not what was written.
+    """
+    file = path / f"{name}.safetensors"
+    if not file.is_file():
+        raise JobError(f"checkpoint '{path}' lacks {file.name}; train again, or copy the whole folder")
+    if file_sha256(file) != record["digests"][name]:
+        raise JobError(f"'{file}' is damaged: its digest is not the one in checkpoint.json")
+    try:
+        return load_file(file)
+    except SafetensorError as error:
+        raise JobError(f"'{file}' is damaged: {error}") from error
+
+
+def git_commit() -> str | None:
+    """The commit of the project's working tree, with "+" where files differ from it; None outside a repository."""
+    root = Path(__file__).parent.parent
+    if not (root / ".git").exists() or shutil.which("git") is None:
+        return None
+
+    def git(*arguments: str) -> str | None:
+        done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, check=False)
+        return done.stdout.strip() if done.returncode == 0 else None
+
+    commit, changes = git("rev-parse", "HEAD"), git("status", "--porcelain", "--untracked-files=no")
+    return None if not commit else commit + ("+" if changes else "")

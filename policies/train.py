@@ -1,0 +1,417 @@
+"""Training: a blend of stores in, a run folder with checkpoints and a log out.
+
+One loop, read top to bottom: draw a batch, encode it once, draw several flow times from it, step, average. Every random
+draw of step n is a function of (seed, n) alone, so a run measured in steps that was interrupted and resumed ends in the
+same bytes as one that was not. A run measured in minutes fits its schedule to the clock instead, which is the same for
+a slow machine and a fast one, and not reproducible to the bit.
+"""
+
+import contextlib
+import json
+import math
+import signal
+import threading
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+import torch.nn.functional as nnf
+from torch import Tensor
+
+import handful
+from handful import InputError, JobError
+from policies import checkpoint
+from policies.augment import augmented, to_network
+from policies.config import TrainConfig
+from policies.cpu import prepare_process, resolve_device
+from policies.language import UNKNOWN, Vocabulary
+from policies.model import Observation, interpolate, masked_mean
+from policies.policy import Policy, build_network
+from policies.samples import Preparer, Sample, fit_normalisers
+from trajectories.canonical import write_whole
+from trajectories.loader import Blend, Source, WindowSpec
+from trajectories.prefetch import prefetch
+
+# Steps between lines of the log.
+LOG_EVERY = 20
+# Windows that normalisation statistics are measured on: batches, and windows in each.
+STATISTICS_BATCHES, STATISTICS_SIZE = 32, 256
+# Flow times at which validation looks at every window, evenly spread.
+VALIDATION_TIMES = 8
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run is."""
+
+    step: int
+    # Share of the run that is done.
+    fraction: float
+    # Mean training loss since the last report.
+    loss: float
+    steps_per_second: float
+    # Estimated time to the end [s].
+    seconds_left: float
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What a finished run did."""
+
+    steps: int
+    # Time spent in training and validation, all sittings together [s].
+    seconds: float
+    # Mean training loss at the end.
+    loss: float
+    # Source path -> flow loss on its held-out scenes.
+    validation: dict[str, float]
+    checkpoint: Path
+
+
+OnProgress = Callable[[Progress], None]
+Evaluate = Callable[[Policy, int], dict[str, float]]
+
+
+def train(
+    config: TrainConfig,
+    sources: Sequence[Source],
+    out: str | Path,
+    on_progress: OnProgress | None = None,
+    evaluate: Evaluate | None = None,
+) -> TrainResult:
+    """Train a policy on a blend of stores. Resumes the run in `out`; a finished one is returned as it is.
+
+    Args:
+        config: what to do.
+        sources: the stores and their weights.
+        out: the run's folder.
+        on_progress: told about every `LOG_EVERY` steps.
+        evaluate: given the policy and the step at each checkpoint; what it returns is logged, its time is not counted.
+
+    Raises:
+        InputError: the data does not fit, or `out` holds a run of another configuration or other data.
+        JobError: the loss is no longer finite, the run was interrupted, or the disk is full.
+    """
+    prepare_process(config.threads)
+    span = max((config.horizon, *(step + 1 for step in config.waypoints)))
+    spec = WindowSpec(config.cameras, span, config.action, config.validation_fraction)
+    blend = Blend(sources, spec, config.seed, resident=config.resident)
+    return Trainer(config, blend, Path(out)).run(on_progress, evaluate)
+
+
+class Trainer:
+    """The state of one run: network, average, optimiser, and how far it is."""
+
+    def __init__(self, config: TrainConfig, blend: Blend, out: Path):
+        """Build, or load what `out` holds. `blend`'s windows must reach past the last waypoint."""
+        self.config, self.blend, self.out = config, blend, out
+        self.device = resolve_device(config.device)
+        self.step, self.seconds, self.loss = 0, 0.0, math.nan
+        self.validation: dict[str, float] = {}
+        path = checkpoint.latest(out)
+        self.record = checkpoint.read_record(path) if path else self._describe()
+        if path:
+            self._require_same_run(path)
+        self.policy = Policy(build_network(self.record), self.record)
+        self.average = self.policy.network.to(self.device)
+        self.preparer = self.policy.preparer
+        self.network = build_network(self.record).to(self.device)
+        # Tables, biases and gains are not decayed.
+        matrices = [p for n, p in self.network.named_parameters() if p.ndim > 1 and n.endswith("weight")]
+        kept = {id(p) for p in matrices}
+        others = [p for p in self.network.parameters() if id(p) not in kept]
+        groups = [{"params": matrices, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}]
+        self.optimizer = torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.95), fused=True)
+        self.finished = False
+        if path:
+            self._load(path)
+
+    @property
+    def fraction(self) -> float:
+        """Share of the budget that is used."""
+        if self.config.minutes is None:
+            return self.step / self.config.steps
+        return self.seconds / (60 * self.config.minutes)
+
+    def run(self, on_progress: OnProgress | None = None, evaluate: Evaluate | None = None) -> TrainResult:
+        """Train to the end of the budget."""
+        if not self.finished:
+            with _log(self.out, self.step) as log, _interrupts() as interrupted:
+                self._loop(log, interrupted, on_progress, evaluate)
+        path = checkpoint.latest(self.out)
+        if path is None:
+            raise JobError(f"the checkpoint in '{self.out}' disappeared while training ran")
+        return TrainResult(self.step, self.seconds, self.loss, self.validation, path)
+
+    def _loop(
+        self,
+        log: Callable[[dict[str, Any]], None],
+        interrupted: threading.Event,
+        on_progress: OnProgress | None,
+        evaluate: Evaluate | None,
+    ) -> None:
+        batches = cast(Generator[Sample, None, None], prefetch(self._batches(self.step)))
+        pending: list[Tensor] = []
+        begun = last = time.perf_counter()
+        earlier = self.seconds
+        try:
+            while self.fraction < 1:
+                mark = int(self.fraction * self.config.checkpoints)
+                rate = self._learning_rate(self.fraction)
+                pending.append(self._step(next(batches), rate))
+                self.step += 1
+                self.seconds = earlier + time.perf_counter() - begun
+                finished = self.fraction >= 1
+                due = finished or int(self.fraction * self.config.checkpoints) > mark or interrupted.is_set()
+                if due or self.step % LOG_EVERY == 0:
+                    losses = torch.stack(pending).cpu()
+                    self._require_finite(losses)
+                    self.loss = float(losses[:, 0].mean())
+                    speed = len(pending) / (time.perf_counter() - last)
+                    pending, last = [], time.perf_counter()
+                    flow, waypoint, norm = losses[:, 1:].mean(0).tolist()
+                    line = {"loss": self.loss, "flow": flow, "waypoint": waypoint, "gradient_norm": norm}
+                    log({**self._place(), **line, "learning_rate": rate, "steps_per_second": speed})
+                    if on_progress:
+                        left = self.seconds * (1 - self.fraction) / max(self.fraction, 1e-9)
+                        on_progress(Progress(self.step, min(self.fraction, 1), self.loss, speed, max(left, 0)))
+                if due:
+                    self._checkpoint(finished, log)
+                    if interrupted.is_set() and not finished:
+                        raise JobError(
+                            f"training was interrupted at step {self.step}; its state is in '{self.out}', "
+                            "and the same command resumes it"
+                        )
+                    if evaluate:
+                        paused = time.perf_counter()
+                        log({**self._place(), "evaluation": evaluate(self.policy, self.step)})
+                        begun += time.perf_counter() - paused
+                    last = time.perf_counter()
+        finally:
+            batches.close()
+
+    def _batches(self, start: int) -> Iterator[Sample]:
+        for step in count(start):
+            yield self.preparer.prepare(self.blend.batch(step, self.config.batch_size))
+
+    def _learning_rate(self, fraction: float) -> float:
+        c = self.config
+        if fraction < c.warmup:
+            return c.learning_rate * (fraction + 0.02 * c.warmup) / (1.02 * c.warmup)
+        cosine = 0.5 * (1 + math.cos(math.pi * (fraction - c.warmup) / (1 - c.warmup)))
+        return c.learning_rate * (c.final_rate + (1 - c.final_rate) * cosine)
+
+    def _step(self, sample: Sample, rate: float) -> Tensor:
+        """One step of the optimiser. Returns loss, flow loss, waypoint loss and gradient norm, (4,)."""
+        c = self.config
+        generator = torch.Generator().manual_seed(int(np.random.SeedSequence([c.seed, self.step]).generate_state(1)[0]))
+        b = len(sample.words)
+        sample = sample.to(self.device)
+        actions = sample.actions
+        noise = torch.randn(b, c.flow_times, *actions.shape[1:], generator=generator).to(self.device)
+        times = torch.rand(b, c.flow_times, generator=generator)
+        if c.time_law == "beta":
+            # Beta(a, 1) is u^(1/a).
+            times = 1 - 0.999 * times ** (1 / 1.5)
+        times = times.to(self.device)
+        context = self.network.encode(self._disturbed(sample, generator))
+        noisy, velocity = interpolate(actions, noise, times)
+        predicted = self.network.velocity(context, noisy, times, sample.valid)
+        flow = masked_mean((predicted - velocity) ** 2, sample.valid[:, None, :, None])
+        waypoint = torch.zeros((), device=self.device)
+        if c.waypoints:
+            waypoint = nnf.smooth_l1_loss(self.network.foretell(context), sample.waypoints)
+        loss = flow + c.waypoint_weight * waypoint
+        self.optimizer.zero_grad()
+        loss.backward()
+        norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), c.clip)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.optimizer.step()
+        decay = min(c.ema, (1 + self.step) / (10 + self.step))
+        with torch.no_grad():
+            torch._foreach_lerp_(list(self.average.parameters()), list(self.network.parameters()), 1 - decay)
+        return torch.stack([loss.detach(), flow.detach(), waypoint.detach(), norm])
+
+    def _disturbed(self, sample: Sample, generator: torch.Generator) -> Observation:
+        c, b = self.config, len(sample.words)
+
+        def kept(probability: float, *shape: int) -> Tensor:
+            return (torch.rand(*shape, generator=generator) >= probability).to(self.device)
+
+        proprio = sample.proprio + c.proprio_noise * torch.randn(sample.proprio.shape, generator=generator).to(
+            self.device
+        )
+        known = kept(c.word_dropout, *sample.words.shape) | (sample.words == 0)
+        size = c.model.image_size
+        return Observation(
+            images={k: augmented(v, size, c.augment, generator) for k, v in sample.images.items()},
+            words=torch.where(known, sample.words, UNKNOWN),
+            proprio=proprio * kept(c.proprio_dropout, b, 1),
+            embodiment=sample.embodiment,
+            domain=sample.domain * kept(c.domain_dropout, b),
+        )
+
+    @torch.no_grad()
+    def validate(self) -> dict[str, float]:
+        """Flow loss of the averaged weights on each source's held-out scenes, at fixed times and noise."""
+        result = {}
+        times = (torch.arange(VALIDATION_TIMES) + 0.5) / VALIDATION_TIMES
+        for index, source in enumerate(self.blend.sources):
+            generator = torch.Generator().manual_seed(index)
+            total = valid = 0.0
+            for batch in self.blend.validation(index):
+                sample = self.preparer.prepare(batch).to(self.device)
+                b = len(sample.words)
+                images = {k: to_network(v, self.config.model.image_size) for k, v in sample.images.items()}
+                seen = Observation(images, sample.words, sample.proprio, sample.embodiment, sample.domain)
+                noise = torch.randn(b, VALIDATION_TIMES, *sample.actions.shape[1:], generator=generator)
+                t = times.expand(b, -1).to(self.device)
+                noisy, velocity = interpolate(sample.actions, noise.to(self.device), t)
+                predicted = self.average.velocity(self.average.encode(seen), noisy, t, sample.valid)
+                error = masked_mean((predicted - velocity) ** 2, sample.valid[:, None, :, None])
+                weight = float(sample.valid.sum())
+                total, valid = total + float(error) * weight, valid + weight
+            if valid:
+                result[source.path] = total / valid
+        return result
+
+    def _checkpoint(self, finished: bool, log: Callable[[dict[str, Any]], None]) -> None:
+        self.validation = self.validate()
+        log({**self._place(), "validation": self.validation})
+        self._save(finished)
+
+    def _save(self, finished: bool) -> None:
+        moments = {}
+        for name, parameter in self.network.named_parameters():
+            for key, value in self.optimizer.state[parameter].items():
+                moments[f"{name}/{key}"] = value
+        tensors = {"ema": self.average.state_dict(), "weights": self.network.state_dict(), "optimizer": moments}
+        # JSON has no NaN: before the first report there is no loss.
+        loss = self.loss if math.isfinite(self.loss) else None
+        state = {"finished": finished, "seconds": self.seconds, "loss": loss, "validation": self.validation}
+        checkpoint.save(self.out, self.step, tensors, {**self.record, "state": state})
+        self.finished = finished
+
+    def _load(self, path: Path) -> None:
+        state = self.record["state"]
+        self.step, self.seconds, self.finished = self.record["step"], state["seconds"], state["finished"]
+        self.loss = math.nan if state["loss"] is None else state["loss"]
+        self.validation = state["validation"]
+        self.average.load_state_dict(checkpoint.read_tensors(path, "ema", self.record))
+        self.network.load_state_dict(checkpoint.read_tensors(path, "weights", self.record))
+        moments = checkpoint.read_tensors(path, "optimizer", self.record)
+        for name, parameter in self.network.named_parameters():
+            keys = ("step", "exp_avg", "exp_avg_sq")
+            # A fused optimiser keeps its step count beside the parameter.
+            self.optimizer.state[parameter] = {k: moments[f"{name}/{k}"].to(self.device) for k in keys}
+
+    def _require_finite(self, losses: Tensor) -> None:
+        bad = (~torch.isfinite(losses).all(1)).nonzero()[:, 0]
+        if len(bad):
+            step = self.step - len(losses) + int(bad[0]) + 1
+            kept = checkpoint.latest(self.out)
+            remedy = f"the last good checkpoint is '{kept}'" if kept else "there is no checkpoint yet"
+            raise JobError(f"the loss is not finite at step {step}; {remedy}; try a lower learning_rate")
+
+    def _require_same_run(self, path: Path) -> None:
+        changed = TrainConfig.from_json(self.record["config"]).differences(self.config)
+        new = _sources_record(self.blend)
+        if self.record["sources"] != new:
+            changed.append(f"sources: {[s['path'] for s in self.record['sources']]} -> {[s['path'] for s in new]}")
+        if changed:
+            raise InputError(
+                f"'{self.out}' holds a run with other settings ({'; '.join(changed)}); "
+                "give the old ones to resume it, or another --out"
+            )
+
+    def _place(self) -> dict[str, Any]:
+        return {"step": self.step, "seconds": round(self.seconds, 3)}
+
+    def _describe(self) -> dict[str, Any]:
+        """What a new checkpoint says about itself: all that is needed to run the policy, and where it comes from."""
+        config, blend = self.config, self.blend
+        metas = [meta for source in blend.sources for meta in source.metas]
+        sentences = {text for meta in metas for text in (meta.instruction, *meta.paraphrases)}
+        vocabulary = Vocabulary.build(sentences)
+        vocabulary.encode(sorted(sentences), config.model.words)
+        windows = [blend.batch(step, STATISTICS_SIZE) for step in range(STATISTICS_BATCHES)]
+        normalisers = fit_normalisers(windows, config.action_space, config.horizon, config.waypoints)
+        preparer = Preparer(
+            vocabulary,
+            config.model.words,
+            config.cameras,
+            normalisers,
+            tuple(sorted({meta.domain for meta in metas})),
+            config.waypoints,
+        )
+        return {
+            "config": json.loads(json.dumps(config.to_json())),
+            **preparer.to_json(),
+            "sources": _sources_record(blend),
+            "resolution": {camera: list(blend.image_size(camera)) for camera in config.cameras},
+            "control_rate": blend.sources[0].control_rate,
+            "horizon": config.horizon,
+            "versions": {"handful": handful.__version__, "torch": torch.__version__, "numpy": np.__version__},
+            "commit": checkpoint.git_commit(),
+        }
+
+
+def _sources_record(blend: Blend) -> list[dict[str, Any]]:
+    return [
+        {
+            "path": source.path,
+            "share": source.share,
+            "digest": source.store.plan_digest,
+            "episodes": source.episodes,
+            "tasks": source.tasks,
+        }
+        for source in blend.sources
+    ]
+
+
+@contextlib.contextmanager
+def _log(out: Path, step: int) -> Iterator[Callable[[dict[str, Any]], None]]:
+    """Append lines to `log.jsonl` and TensorBoard's files; lines past `step`, of a run cut off there, are dropped."""
+    from torch.utils.tensorboard import SummaryWriter  # slow to import
+
+    out.mkdir(parents=True, exist_ok=True)
+    path = out / "log.jsonl"
+    lines = path.read_text().splitlines() if path.exists() else []
+    kept = [line for line in lines if line.endswith("}") and json.loads(line)["step"] <= step]
+    write_whole(path, "".join(line + "\n" for line in kept).encode())
+    with open(path, "a") as file, contextlib.closing(SummaryWriter(str(out), purge_step=step)) as board:
+
+        def write(line: dict[str, Any]) -> None:
+            file.write(json.dumps(line) + "\n")
+            file.flush()
+            for key, value in line.items():
+                for name, number in value.items() if isinstance(value, dict) else [(None, value)]:
+                    if isinstance(number, (int, float)):
+                        board.add_scalar(key if name is None else f"{key}/{name}", number, line["step"])
+
+        yield write
+
+
+@contextlib.contextmanager
+def _interrupts() -> Iterator[threading.Event]:
+    """The first Ctrl-C sets the event, so that a step is never cut in half; the second stops at once."""
+    event = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield event
+        return
+
+    def handle(*_: object) -> None:
+        event.set()
+        signal.signal(signal.SIGINT, before)
+
+    before = signal.signal(signal.SIGINT, handle)
+    try:
+        yield event
+    finally:
+        signal.signal(signal.SIGINT, before)
