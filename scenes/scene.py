@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from handful import Namespace, random_stream, stream_key
+from handful import Namespace, Stream, random_stream, stream_key
 from scenes import appearance, physics
 from scenes.domains import Domain
 from scenes.workspace import TABLE_TOP, Workspace
@@ -66,7 +66,7 @@ class Scene:
 
     def seeds(self, task: str, attempt: int) -> dict[str, Any]:
         """The random streams behind an attempt, as stored in provenance."""
-        names = ("scene", "appearance", "source", "motion_noise", "sensor_noise")
+        names: tuple[Stream, ...] = ("scene", "appearance", "source", "motion_noise", "sensor_noise")
         keys = {name: list(stream_key(self.namespace, task, self.index, name, attempt)) for name in names}
         return {"namespace": self.namespace, "seed": self.seed, "attempt": attempt, "keys": keys}
 

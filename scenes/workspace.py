@@ -17,7 +17,6 @@ from scenes.task import Task, World, get_task
 from sim.batch import BatchSim
 from sim.embodiment import Embodiment
 from sim.panda import HAND_BIT, OBJECT_BIT, PANDA, TABLE_BIT, add_panda
-from sim.transforms import Array
 
 TABLE_TOP = -0.0031  # nominal height of the table's surface in the robot's base frame [m]
 TIMESTEP = 0.002  # [s]
