@@ -160,7 +160,9 @@ def generate(
     scenes: Annotated[int | None, typer.Option("--scenes", min=1, help="Instead: how many scenes to try.")] = None,
     cameras: Annotated[str, typer.Option("--cameras", metavar="A,B", help="Cameras to render.")] = "",
     resolution: Annotated[int, typer.Option("--resolution", min=16, max=4096, help="Image side [pixels].")] = 84,
-    workers: Annotated[int, typer.Option("--workers", min=0, help="Processes; 0 works in this one.")] = 0,
+    workers: Annotated[
+        int | None, typer.Option("--workers", min=0, help="Processes, one per core unless given; 0 works in this one.")
+    ] = None,
     seed: Seed = 0,
     address: Annotated[str | None, typer.Option("--address", help="Ray to run on; 'local' starts one.")] = None,
     algorithm: Annotated[str, typer.Option("--algorithm", help="handful, or plain for the baseline.")] = "handful",
@@ -172,6 +174,7 @@ def generate(
     if (count is None) == (scenes is None):
         raise InputError("give either --count (episodes to keep) or --scenes (scenes to try)")
     from pipelines import generate as job
+    from pipelines.doctor import cores
     from pipelines.tables import generation_text
 
     output = Output(as_json, quiet)
@@ -184,7 +187,7 @@ def generate(
             count=count,
             cameras=_names("camera", cameras),
             resolution=resolution,
-            workers=workers,
+            workers=cores() if workers is None else workers,
             seed=seed,
             address=address,
             algorithm=algorithm,

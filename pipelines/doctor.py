@@ -84,7 +84,7 @@ def machine() -> dict[str, Any]:
     names = ("mujoco", "torch", "numpy", "zarr", "ray")
     return {
         "processor": _processor(),
-        "cores": _cores(),
+        "cores": cores(),
         "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1),
         "system": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
@@ -160,7 +160,7 @@ def _check_disk(folder: Path) -> Check:
 
 
 def _check_cores() -> Check:
-    return Check("cores", True, f"{_cores()}, {_processor()}", required=False)
+    return Check("cores", True, f"{cores()}, {_processor()}", required=False)
 
 
 def _run_python(program: str, environment: dict[str, str], timeout: float) -> tuple[int | None, str]:
@@ -181,7 +181,7 @@ def _version(name: str) -> str | None:
         return None
 
 
-def _cores() -> int:
+def cores() -> int:
     """Cores that this process may use, which is fewer than the machine has under a batch system."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 

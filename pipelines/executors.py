@@ -14,7 +14,7 @@ a task that raises is not: its error ends the run. Closing the iterator stops wh
 
 import os
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
 from handful import HandfulError, InputError, JobError
@@ -32,7 +32,7 @@ def run_tasks(
     workers: int,
     address: str | None = None,
     in_flight: int | None = None,
-) -> Iterator[tuple[int, Any]]:
+) -> Generator[tuple[int, Any], None, None]:
     """Call `function` once for each argument and yield (index of the argument, result) as calls finish.
 
     Args:
@@ -75,7 +75,7 @@ def explain(index: int, error: BaseException) -> HandfulError:
     return failure
 
 
-def _run_here(function: Function, arguments: Sequence[Any]) -> Iterator[tuple[int, Any]]:
+def _run_here(function: Function, arguments: Sequence[Any]) -> Generator[tuple[int, Any], None, None]:
     for index, argument in enumerate(arguments):
         try:
             result = function(argument)
@@ -90,7 +90,7 @@ def _call(function: Function, argument: Any) -> Any:
 
 def _run_on_ray(
     function: Function, arguments: Sequence[Any], workers: int, address: str, in_flight: int
-) -> Iterator[tuple[int, Any]]:
+) -> Generator[tuple[int, Any], None, None]:
     import ray  # heavy, and absent where nothing needs it
 
     started = not ray.is_initialized()

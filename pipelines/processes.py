@@ -10,7 +10,7 @@ import os
 import signal
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
@@ -34,7 +34,7 @@ class _Worker:
 
 def run_in_processes(
     function: Callable[[Any], Any], arguments: Sequence[Any], workers: int, max_tries: int
-) -> Iterator[tuple[int, Any]]:
+) -> Generator[tuple[int, Any], None, None]:
     """Yield (index, result) as tasks finish in `workers` spawned processes; see `pipelines.executors.run_tasks`."""
     from pipelines.executors import explain
 

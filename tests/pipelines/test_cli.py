@@ -14,6 +14,7 @@ import pytest
 
 from handful import InputError, JobError
 from pipelines import cli
+from pipelines.doctor import cores
 from pipelines.terminal import Output, plain
 from tests.pipelines import run_folder
 
@@ -142,7 +143,7 @@ def test_generate_defaults(handful, install):
         "scenes": 9,
         "cameras": (),
         "resolution": 84,
-        "workers": 0,
+        "workers": cores(),
         "address": None,
     }
 
