@@ -63,7 +63,7 @@ def _tables(store: Store) -> list[RenderableType]:
     table = Table(title=Text(str(store.path)), show_header=False, box=None, title_justify="left", title_style="bold")
     table.add_column(style="dim")
     table.add_column()
-    table.add_row("episodes", f"{len(store):,} in {store.parts:,} parts, {size(store.bytes)}")
+    table.add_row("episodes", f"{len(store):,} in {store.parts:,} part{'s' * (store.parts != 1)}, {size(store.bytes)}")
     steps = f", {lengths.min():,} to {lengths.max():,} each" if len(lengths) else ""
     table.add_row("frames", f"{store.frames:,}{steps}; {hours:.2f} h at {_join({m.control_rate for m in metas})} Hz")
     for name, values in (

@@ -106,11 +106,11 @@ def render(run: Run) -> str:
 
 def demo_sources(store: Store) -> dict[str, Any]:
     """Where a generated store's demos came from: demos by operator, and the share of steps that replay them."""
-    demos: dict[tuple[str, int], str] = {}
+    demos: dict[tuple[str | None, int], str] = {}
     chosen = np.unique(np.linspace(0, len(store) - 1, min(len(store), _SOURCE_EPISODES)).astype(int))
     for episode in map(int, chosen):
         for source in store.meta(episode).sources:
-            demos[source["store"], source["episode"]] = source["operator"]
+            demos[source.get("store"), source["episode"]] = source["operator"]
     replayed = steps = 0
     keys = store.keys()
     if "source/demo" in keys:
@@ -205,7 +205,7 @@ def _counted(run: Run) -> str:
     """What the outcomes are of: attempts, scenes, or a mixture that nobody stated."""
     total = sum(_outcomes(run).values())
     record = run.generation or {}
-    return next((what for what in ("attempts", "scenes") if record.get(what) == total), "outcomes")
+    return next((what for what in ("scenes", "attempts") if record.get(what) == total), "outcomes")
 
 
 def _outcome_bars(run: Run) -> str | None:

@@ -56,7 +56,7 @@ def make_episode(scene: int, cameras: tuple[str, ...] = ("front", "wrist"), **me
         "operator": "augmentation",
         "action_source": "commanded",
         "scene": scene,
-        "sources": tuple({"store": "demos/lift", "episode": i, "operator": "script"} for i in range(10)),
+        "sources": tuple({"episode": i, "operator": "script"} for i in range(10)),
     }
     return Episode(arrays, EpisodeMeta(**{**fields, **meta}))
 
