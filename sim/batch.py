@@ -176,7 +176,8 @@ class BatchSim:
         travel_step = self.embodiment.finger_speed * period / count
         for k in range(count):
             # Where the delayed clock stands on the line through the last targets: whole steps back, and the fraction.
-            clock = (k + 1) / count - self.latency[ids] / period
+            # A setpoint is held for an interval, so it is the line's value in the interval's middle: its end would lead.
+            clock = (k + 0.5) / count - self.latency[ids] / period
             back = np.ceil(-clock - 1e-9).astype(int).clip(0)
             index = memory - 1 - back
             fraction = (clock + back)[:, None]
