@@ -24,6 +24,7 @@ from generators.planning import (
     is_clear,
     lay_out,
 )
+from generators.rendering import with_images
 from generators.rollout import StepRecord, Tape, build_episode
 from generators.segmentation import Segment, segment
 from handful import random_stream
@@ -31,17 +32,19 @@ from scenes.domains import Domain
 from scenes.monitor import Monitor
 from scenes.outcome import Outcome
 from scenes.scene import Scene, draw_scene, load_scenes, restart_scenes
+from scenes.sensing import measure_joints
 from scenes.task import World
 from scenes.workspace import Workspace
 from sim.batch import BatchSim
 from sim.rendering import FrameRenderer
-from sim.transforms import Array, quat_multiply
+from sim.transforms import Array
 from trajectories import Episode
 
 # After the last subtask the arm waits this much longer than the judge needs [control steps].
 _PATIENCE = 15
 # Candidates are screened in rounds of one per scene; after this many the subtask counts as unreachable.
 _SCREENED = 16
+_LET_GO = 4  # steps that the open gripper waits before it leaves
 _RETREAT = 0.10  # straight up, after a release [m]
 
 
@@ -287,20 +290,12 @@ class _Chunk:
         executed = intended.copy()
         executed[:, :-1] += (loud[:, None] * self.noise[ids]).astype(np.float32)
         record = StepRecord(intended, executed, tool, np.full(len(ids), tags[0]), tags[1], tags[2])
-        self.tape.before(ids, record, self._measure(ids))
+        measured = measure_joints(self.sim, ids, [self.scenes[i] for i in ids], [self.sensor[i] for i in ids])
+        self.tape.before(ids, record, measured)
         self.sim.step(ids, executed.astype(float))
         self.result.physics_steps += len(ids) * self.sim.steps_per_control()
         self.command[ids], self.gripper[ids] = joints, gripper
         self.monitor.update(ids)
-
-    def _measure(self, ids: np.ndarray) -> Array:
-        """Joint angles as the policy would see them, with the domain's sensor noise."""
-        std = np.array([self.scenes[i].ledger["physics"]["proprioceptive_noise"] for i in ids])
-        joints = self.sim.joint_position(ids)
-        if not std.any():
-            return joints
-        noise = np.stack([self.sensor[i].standard_normal(joints.shape[1]) for i in ids])
-        return joints + std[:, None] * noise
 
     def _check_grasp(self, lanes: np.ndarray, k: int) -> None:
         """Settle lanes whose object did not come up with the gripper."""
@@ -315,7 +310,8 @@ class _Chunk:
         poses: list[Array] = []
         for lane in lanes:
             tool = self.engine.robot.chain.forward(self.command[lane])
-            rise = np.linspace(0.0, _RETREAT, 9)[1:] if self.task.ends_in_release else np.zeros(0)
+            rise = np.linspace(0.0, _RETREAT, 13)[1:] if self.task.ends_in_release else np.zeros(0)
+            rise = np.concatenate([np.zeros(_LET_GO), rise])
             up = np.tile(tool, (len(rise), 1))
             up[:, 2] += rise
             poses.append(np.concatenate([up, np.tile(up[-1] if len(up) else tool, (self.monitor.need + _PATIENCE, 1))]))
@@ -361,19 +357,4 @@ class _Chunk:
         size = self.options.resolution
         with FrameRenderer(self.workspace.model, size, size) as renderer:
             for lane, episode in self.kept.items():
-                model = self.sim.batch.get_model(lane)
-                frames = renderer.render_states(model, episode.arrays["state"][:-1], self.options.cameras)
-                self.kept[lane] = with_images(episode, frames, renderer.gl_renderer)
-
-
-def with_images(episode: Episode, frames: dict[str, np.ndarray], gl_renderer: str) -> Episode:
-    """The episode with camera frames (T, H, W, 3) and how they were taken."""
-    from dataclasses import replace
-
-    model_fovy = episode.arrays.get("model/cam_fovy")
-    cameras = {}
-    for i, (name, stack) in enumerate(frames.items()):
-        fovy = None if model_fovy is None else float(model_fovy[0][i])
-        cameras[name] = {"height": stack.shape[1], "width": stack.shape[2], "fovy": fovy}
-    arrays = {**episode.arrays, **{f"images/{name}": stack for name, stack in frames.items()}}
-    return Episode(arrays, replace(episode.meta, gl_renderer=gl_renderer, cameras=cameras))
+                self.kept[lane] = with_images(episode, self.sim.batch.get_model(lane), renderer, self.options.cameras)

@@ -69,6 +69,9 @@ def _load(store: Store, i: int, path: str | Path, task: Task, control_rate: floa
     missing = [name for name in task.objects if f"objects/{name}" not in arrays]
     if missing:
         raise InputError(f"demo {i} in '{path}' lacks the poses of {', '.join(missing)}; '{task.name}' needs them")
+    roles = meta.extra.get("roles") or task.fixed_roles()
+    if roles is None:
+        raise InputError(f"demo {i} in '{path}' does not say which object plays which role in '{task.name}'")
     return Demo(
         index=i,
         episode=i,
@@ -78,7 +81,7 @@ def _load(store: Store, i: int, path: str | Path, task: Task, control_rate: floa
         gripper=arrays["action/intended"][:, -1].astype(float),
         objects={name: _unit(arrays[f"objects/{name}"]) for name in task.objects},
         signals={k.removeprefix("signals/"): v for k, v in arrays.items() if k.startswith("signals/")},
-        roles=meta.extra.get("roles") or task.draw_roles(np.random.default_rng(0)),
+        roles=roles,
     )
 
 

@@ -15,6 +15,7 @@ from handful import InputError
 from scenes.task import Subtask, Task
 
 LIFTED = 0.02  # an object this far above where it stood is in the air [m]
+GRIPPER_STEPS = 8  # control steps in which a gripper has opened or closed
 AWAY = 0.05  # the tool is clear of an object at this distance [m]
 
 
@@ -55,9 +56,13 @@ def segment(demo: Demo, task: Task) -> list[Segment]:
 
 
 def _last_motion(demo: Demo, event: int) -> int:
-    """One past the last step after `event` that moves the tool by more than a millimetre: idling is not copied."""
+    """One past the last step that moves the tool by more than a millimetre: idling at the end is not copied.
+
+    The gripper is given time to move after `event` in any case.
+    """
     moved = np.linalg.norm(np.diff(demo.target[event:, :3], axis=0), axis=1) > 0.001
-    return event + (int(np.flatnonzero(moved)[-1]) + 2 if moved.any() else 1)
+    last = int(np.flatnonzero(moved)[-1]) + 2 if moved.any() else 1
+    return min(event + max(last, GRIPPER_STEPS), len(demo))
 
 
 def _find(demo: Demo, subtask: Subtask, start: int, task: Task) -> tuple[int, int]:

@@ -90,9 +90,13 @@ class StackThree(_Cubes):
         "tower the cubes: {top} on {middle} on {bottom}",
     )
 
-    def draw_roles(self, rng: np.random.Generator) -> dict[str, str]:
-        """The order is fixed."""
+    def fixed_roles(self) -> dict[str, str]:
+        """The order never changes."""
         return {"bottom": "cube_1", "middle": "cube_2", "top": "cube_3"}
+
+    def draw_roles(self, rng: np.random.Generator) -> dict[str, str]:
+        """The fixed ones."""
+        return self.fixed_roles()
 
     def goal(self, world: World, roles: dict[str, np.ndarray]) -> np.ndarray:
         """Each cube stands upright on the one below, the lowest on the table."""

@@ -87,13 +87,13 @@ class Task(ABC):
             roles: role -> (n,) index into `objects` of the object that plays it.
         """
 
+    def fixed_roles(self) -> dict[str, str] | None:
+        """Role -> object where every scene has the same; None where it is drawn."""
+        return None
+
     def instructions(self, roles: dict[str, str]) -> tuple[str, ...]:
         """The task's sentences for a scene, the canonical one first."""
         return tuple(s.format(**{role: self.colours[name] for role, name in roles.items()}) for s in self.sentences)
-
-    def stationary_roles(self) -> tuple[str, ...]:
-        """Roles of objects that nothing should push; objects without a role are always among them."""
-        return ()
 
 
 def pick(poses: dict[str, Array], objects: tuple[str, ...], index: np.ndarray) -> Array:

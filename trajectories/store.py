@@ -195,6 +195,10 @@ class Store:
         seal = load_seal(self.path)
         return records if seal is None else records[: seal.scenes]
 
+    def part_records(self, part: int) -> list[dict[str, Any]]:
+        """The records of the scenes tried in one committed part."""
+        return list(self._manifest(part).scenes)
+
     def meta(self, episode: int) -> EpisodeMeta:
         """Metadata of one episode."""
         reader, local = self._locate(episode)

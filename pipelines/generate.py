@@ -1,0 +1,349 @@
+"""`handful generate`: the plan of a data set, its chunks handed to an executor, and the account of what came of them.
+
+A chunk is the unit of work, of retry and of storage: whichever process makes it commits it itself, and only a few
+numbers travel back. What a chunk holds follows from the plan and its index alone, so the finished store is the same at
+any number of workers, however often the job was stopped.
+"""
+
+import hashlib
+import itertools
+import json
+import os
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import mujoco
+
+from generators.augment import Engine, Options
+from generators.demos import load_demos
+from generators.planning import PLAIN, PlanOptions
+from handful import InputError, JobError, __version__, unknown_name
+from pipelines.configuration import project_commit, resolve, to_plain
+from pipelines.executors import run_tasks
+from pipelines.progress import Reporter
+from scenes.domains import get_domain
+from scenes.task import get_task
+from scenes.workspace import build_workspace
+from sim.rendering import FrameRenderer
+from trajectories import Store
+
+BUNDLED = Path(__file__).resolve().parent.parent / "demos"
+CONTROL_RATE = 20.0
+ALGORITHMS = {"handful": PlanOptions(), "plain": PLAIN}
+# With --count: scenes tried per episode wanted before the run is called hopeless.
+_WORST = 20
+
+
+@dataclass(frozen=True)
+class GenerationConfig:
+    """What shapes a data set besides its task, demos and seed."""
+
+    # How segments are chosen, moved, joined and noised; how kept episodes are rendered.
+    engine: Options = Options()
+    # Scenes per chunk: the unit of work, of retry and of storage.
+    chunk: int = 32
+    # What scenes are drawn from.
+    domain: str = "sim"
+
+    def __post_init__(self) -> None:
+        if self.chunk < 1:
+            raise InputError(f"chunk must be at least 1 scene, got {self.chunk}")
+        get_domain(self.domain)
+
+
+@dataclass(frozen=True)
+class ChunkJob:
+    """Everything a worker needs to make one chunk."""
+
+    index: int
+    scenes: range
+    task: str
+    demos: str
+    seed: int
+    config: GenerationConfig
+    store: str
+    plan: str  # canonical text of the plan; a worker reads it back
+
+
+def make_chunk(job: ChunkJob) -> dict[str, Any]:
+    """Generate one chunk and commit it; returns only its account."""
+    engine = _engine(job.task, job.demos, job.seed, job.config)
+    started = time.perf_counter()
+    result = engine.make(list(job.scenes))
+    made = time.perf_counter()
+    store = Store.create(job.store, _plan_from_text(job.plan))
+    dumps = {f"scene_{scene}": arrays for scene, arrays in result.dumps.items()}
+    store.commit(job.index, result.episodes, result.scenes, dumps)
+    return {
+        "scenes": result.scenes,
+        "make_seconds": made - started,
+        "commit_seconds": time.perf_counter() - made,
+        "physics_steps": result.physics_steps,
+    }
+
+
+@lru_cache(maxsize=2)
+def _engine(task: str, demos: str, seed: int, config: GenerationConfig) -> Engine:
+    workspace = build_workspace(task)
+    seeds = load_demos(demos, workspace.task, CONTROL_RATE)
+    return Engine(workspace, seeds, get_domain(config.domain), seed, config.engine)
+
+
+def _plan_from_text(text: str) -> dict[str, Any]:
+    plan: dict[str, Any] = json.loads(text)
+    return plan
+
+
+def run(
+    task: str,
+    demos: str | Path | None,
+    out: str | Path,
+    scenes: int | None,
+    count: int | None,
+    cameras: tuple[str, ...],
+    resolution: int,
+    workers: int,
+    seed: int,
+    address: str | None,
+    algorithm: str,
+    dry_run: bool,
+    overrides: list[str],
+    progress: Reporter,
+) -> dict[str, Any]:
+    """Generate a data set, or what is still missing of it.
+
+    Args:
+        task: name of the task.
+        demos: store of seed demos; None for the task's bundled ones.
+        out: store to make, or to resume if the same plan made it.
+        scenes: try exactly this many scenes; or
+        count: keep the first so many successes in scene order.
+        cameras: cameras to render kept episodes with; none by default.
+        resolution: side of the square images [pixels].
+        workers: processes; 0 works in this one.
+        seed: of every stream.
+        address: Ray cluster to run on.
+        algorithm: "handful", or "plain" for the published baseline.
+        dry_run: say what would be done, and do nothing.
+        overrides: `a.b=c` for GenerationConfig.
+        progress: where progress is shown.
+
+    Returns:
+        attempts, kept, scenes, generation_rate, first_try_rate, seconds, kept_per_hour, mean_duration, outcomes, store.
+
+    Raises:
+        InputError: anything asked for that cannot be; before work starts.
+        JobError: a worker that keeps dying, a full disk.
+    """
+    config = configure(algorithm, cameras, resolution, overrides)
+    demos = Path(demos) if demos is not None else BUNDLED / task
+    get_task(task)
+    check_cameras(task, cameras)
+    engine = _engine(task, str(demos), seed, config)
+    plan = make_plan(task, demos, seed, algorithm, config, scenes, engine)
+    if dry_run:
+        return _forecast(plan, engine, config, scenes, count, cameras, resolution, out)
+    store = Store.create(out, plan)
+    done_before = set(store.committed())
+    started_with = len(store)
+    jobs = _jobs(store, task, demos, seed, config, scenes, count)
+    account = _Account(store, count)
+    progress.log = log_path(out)
+    with progress(f"generate {task}", scenes if scenes is not None else count) as bar:
+        for _ in _commit(jobs, account, done_before, workers, address):
+            bar.update(account.kept if count is not None else account.tried, account.outcomes)
+        bar.update(account.kept if count is not None else account.tried, account.outcomes)
+    if count is not None and not account.enough():
+        raise JobError(
+            f"{account.tried} scenes gave {account.kept} of the {count} episodes wanted; "
+            f"see their outcomes with: handful inspect {out}"
+        )
+    store.seal(count)
+    return summarise(store, process_age(), started_with)
+
+
+def configure(algorithm: str, cameras: tuple[str, ...], resolution: int, overrides: list[str]) -> GenerationConfig:
+    """The generation's configuration from the command line's parts."""
+    if algorithm not in ALGORITHMS:
+        raise unknown_name("algorithm", algorithm, ALGORITHMS)
+    plain = to_plain(ALGORITHMS[algorithm])
+    preset = [f"engine.plan.{name}={value}" for name, value in plain.items()]
+    config = resolve(GenerationConfig, None, [*preset, *overrides])
+    engine = replace(config.engine, cameras=tuple(cameras), resolution=resolution)
+    return replace(config, engine=engine)
+
+
+def check_cameras(task: str, cameras: tuple[str, ...]) -> None:
+    """Refuse cameras that the task's world does not have, and rendering where no OpenGL works."""
+    if not cameras:
+        return
+    model = build_workspace(task).model
+    known = [model.camera(i).name for i in range(model.ncam)]
+    for camera in cameras:
+        if camera not in known:
+            raise unknown_name("camera", camera, known)
+    with FrameRenderer(model, 16, 16):
+        pass
+
+
+def make_plan(
+    task: str, demos: Path, seed: int, algorithm: str, config: GenerationConfig, scenes: int | None, engine: Engine
+) -> dict[str, Any]:
+    """Everything that decides a data set's content. How many episodes of it are wanted (--count) is no part of it."""
+    return {
+        "kind": "generation",
+        "task": task,
+        "demos": digest_of_demos(demos),
+        "seed": seed,
+        "algorithm": algorithm,
+        "scenes": scenes,
+        "config": _without_threads(to_plain(config)),
+        "model": engine.workspace.model_hash,
+        "versions": {"handful": __version__, "mujoco": mujoco.__version__},
+        "commit": project_commit(),
+    }
+
+
+def _without_threads(plain: dict[str, Any]) -> dict[str, Any]:
+    engine = {k: v for k, v in plain["engine"].items() if k != "threads"}
+    return {**plain, "engine": engine}
+
+
+def digest_of_demos(path: Path) -> str:
+    """SHA-256 over the demo store's manifest objects, which hold the digests of all its files."""
+    digest = hashlib.sha256()
+    for file in sorted((path / "manifest").glob("*.json")):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
+def _jobs(
+    store: Store, task: str, demos: Path, seed: int, config: GenerationConfig, scenes: int | None, count: int | None
+) -> list[ChunkJob]:
+    """The plan's chunks in order; with --count, as many as it may take at the worst."""
+    text = json.dumps(store.plan, sort_keys=True)
+    wanted = scenes if scenes is not None else (count or 0) * _WORST + config.chunk
+    jobs = []
+    for index in range(-(-wanted // config.chunk)):
+        first = index * config.chunk
+        last = first + config.chunk if scenes is None else min(scenes, first + config.chunk)
+        jobs.append(ChunkJob(index, range(first, last), task, str(demos), seed, config, str(store.path), text))
+    return jobs
+
+
+class _Account:
+    """What is known of the run so far, by chunk."""
+
+    def __init__(self, store: Store, count: int | None) -> None:
+        self.store, self.count = store, count
+        self.records: dict[int, list[dict[str, Any]]] = {}
+        self.outcomes: Counter[str] = Counter()
+        self.kept = self.tried = 0
+
+    def add(self, index: int, records: list[dict[str, Any]]) -> None:
+        """Note a finished chunk."""
+        self.records[index] = records
+        self.outcomes.update(record["outcome"] for record in records)
+        self.kept += sum(record["outcome"] == "success" for record in records)
+        self.tried += len(records)
+
+    def kept_in_order(self) -> int:
+        """Successes in the chunks up to the first that is missing."""
+        total = 0
+        for index in itertools.count():
+            if index not in self.records:
+                return total
+            total += sum(record["outcome"] == "success" for record in self.records[index])
+        raise AssertionError("itertools.count has no end")
+
+    def enough(self) -> bool:
+        """Whether `count` episodes are kept, in scene order."""
+        return self.count is not None and self.kept_in_order() >= self.count
+
+
+def _commit(
+    jobs: list[ChunkJob], account: _Account, done: set[int], workers: int, address: str | None
+) -> Iterator[None]:
+    """Run the chunks that are missing until the plan or the count is fulfilled; yields after each."""
+    for index in sorted(done.intersection(job.index for job in jobs)):
+        account.add(index, account.store.part_records(index))
+    missing = [job for job in jobs if job.index not in done]
+    if account.enough() or not missing:
+        return
+    with closing(run_tasks(make_chunk, missing, workers, address)) as results:
+        for position, result in results:
+            account.add(missing[position].index, result["scenes"])
+            yield
+            if account.enough():
+                return
+
+
+def summarise(store: Store, seconds: float, kept_before: int = 0) -> dict[str, Any]:
+    """The account of a finished store; `kept_per_hour` counts only what this run added."""
+    records = store.scene_records()
+    attempts = sum(len(record["attempts"]) for record in records)
+    kept = len(store)
+    first = sum(record["attempts"][0] == "success" for record in records)
+    lengths = store.episode_lengths()
+    return {
+        "attempts": attempts,
+        "kept": kept,
+        "scenes": len(records),
+        "generation_rate": kept / len(records) if records else 0.0,
+        "first_try_rate": first / len(records) if records else 0.0,
+        "seconds": seconds,
+        "kept_per_hour": 3600.0 * max(0, kept - kept_before) / seconds,
+        "mean_duration": float(lengths.mean()) / CONTROL_RATE if len(lengths) else 0.0,
+        "outcomes": dict(Counter(record["outcome"] for record in records)),
+        "store": str(store.path),
+    }
+
+
+def _forecast(
+    plan: dict[str, Any],
+    engine: Engine,
+    config: GenerationConfig,
+    scenes: int | None,
+    count: int | None,
+    cameras: tuple[str, ...],
+    resolution: int,
+    out: str | Path,
+) -> dict[str, Any]:
+    """What a run would do: scenes, chunks and an upper bound of its bytes."""
+    steps = sum(len(demo) for demo in engine.demos) / len(engine.demos)
+    row = 8 * mujoco.mj_stateSize(engine.workspace.model, mujoco.mjtState.mjSTATE_INTEGRATION.value)
+    per_episode = steps * (row + len(cameras) * 3 * resolution**2)
+    wanted = scenes if scenes is not None else count
+    assert wanted is not None  # the command line asks for one of them
+    return {
+        "task": plan["task"],
+        "demos": len(engine.demos),
+        "scenes": scenes if scenes is not None else f"until {count} are kept",
+        "chunks": -(-wanted // config.chunk),
+        "bytes_uncompressed_at_most": int(wanted * per_episode),
+        "store": str(out),
+    }
+
+
+def log_path(out: str | Path) -> Path:
+    """Where a run's progress is logged: beside the store, so that the store holds nothing about when it was made."""
+    path = Path(out)
+    return path.with_name(path.name + ".log.jsonl")
+
+
+def process_age() -> float:
+    """Seconds since this process started."""
+    try:
+        ticks = float(Path("/proc/self/stat").read_text().rsplit(")", 1)[1].split()[19])
+    except (OSError, IndexError, ValueError):
+        return time.perf_counter() - _IMPORTED
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
+
+
+_IMPORTED = time.perf_counter()
