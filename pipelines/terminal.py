@@ -115,7 +115,9 @@ def resumable(out: Path) -> Iterator[None]:
 
 def run_verbs(app: typer.Typer) -> NoReturn:
     """Run the command line and leave with its exit code; every expected failure is one line on stderr."""
-    signal.signal(signal.SIGTERM, _interrupt)
+    # A batch system's SIGTERM is a Ctrl-C; and a shell script starts its background jobs deaf to Ctrl-C.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
     try:
         code = app(standalone_mode=False)
         sys.exit(code if isinstance(code, int) else 0)
@@ -149,7 +151,6 @@ def _fail_usage(message: str, context: Any) -> NoReturn:
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
-    """A batch system's SIGTERM is a Ctrl-C."""
     raise KeyboardInterrupt
 
 

@@ -53,10 +53,11 @@ def handful(monkeypatch, capsys):
 
     def run(*words: str) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["handful", *words])
-        before = signal.getsignal(signal.SIGTERM)
+        before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
         with pytest.raises(SystemExit) as left:
             cli.main()
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
         out, err = capsys.readouterr()
         return int(left.value.code or 0), out, err
 
@@ -399,7 +400,11 @@ main()
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_stop_says_that_the_same_command_resumes(tmp_path, number):
-    command = [sys.executable, "-c", SLEEPER, *GENERATE, "--count", "1"]
+    # As a shell script starts a background job: with SIGINT ignored.
+    deaf = (
+        "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_IGN); os.execv(sys.executable, sys.argv[1:])"
+    )
+    command = [sys.executable, "-c", deaf, sys.executable, "-c", SLEEPER, *GENERATE, "--count", "1"]
     process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stderr is not None
     assert process.stderr.readline() == "started\n"
