@@ -96,7 +96,7 @@ def test_any_flipped_bit_is_found_and_never_read_as_data(whole, episodes):
 
 @pytest.mark.trial
 def test_thousands_of_flipped_bits_are_found(whole, episodes):
-    _flip_bits(whole, episodes, flips=100, seed=1)
+    _flip_bits(whole, episodes, flips=30, seed=1)
 
 
 def test_problems_name_the_episodes_they_cost(whole):

@@ -20,6 +20,7 @@ import numpy as np
 
 from handful import InputError, __version__
 from trajectories.canonical import file_sha256
+from trajectories.importers.rehearsal import rehearse
 from trajectories.poses import poses_from_matrices
 from trajectories.schema import Episode, EpisodeMeta
 from trajectories.store import Store
@@ -83,16 +84,8 @@ def import_isaaclab_mimic(
         raise InputError(f"there is no file '{path}'")
     if not path.is_file():
         raise InputError(f"'{path}' is a folder; give the HDF5 file itself")
-    try:
-        with h5py.File(path, "r") as file:
-            environment = _environment(path, file, task)
-            demos = [_read_demo(path, file, name) for name in _demo_names(path, file)]
-    except InputError:
-        raise
-    except (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError) as error:
-        # h5py raises all of these for damaged files.
-        reason = " ".join(str(error).split())
-        raise InputError(f"'{path}' is damaged, or no HDF5 file: {reason}") from error
+    rehearse(f"{__name__}:read_file", path, task)
+    environment, demos = read_file(path, task)
     meta = EpisodeMeta(
         task=task,
         embodiment="panda",
@@ -121,6 +114,22 @@ def import_isaaclab_mimic(
     store.commit(0, episodes, records)
     store.seal(None)
     return {"episodes": len(store), "frames": store.frames}
+
+
+def read_file(path: Path, task: str) -> tuple[str, list[_Demo]]:
+    """Read and check the whole file: the recording environment's name, and the demos.
+
+    Raises:
+        InputError: see `import_isaaclab_mimic`.
+    """
+    try:
+        with h5py.File(path, "r") as file:
+            environment = _environment(path, file, task)
+            return environment, [_read_demo(path, file, name) for name in _demo_names(path, file)]
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError, MemoryError) as error:
+        # h5py raises all of these for damaged files.
+        reason = " ".join(str(error).split())
+        raise InputError(f"'{path}' is damaged, or no HDF5 file: {reason}") from error
 
 
 def _environment(path: Path, file: h5py.File, task: str) -> str:
