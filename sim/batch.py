@@ -66,7 +66,7 @@ class Snapshot:
 
 
 class BatchSim:
-    """N scenes of one model.
+    """N scenes of one model. Wherever methods take `ids`, these are scene numbers in rising order, each once.
 
     Args:
         model: the compiled model; its timestep must divide the control period.
@@ -176,7 +176,7 @@ class BatchSim:
         travel_step = self.embodiment.finger_speed * period / count
         for k in range(count):
             # Where the delayed clock stands on the line through the last targets: whole steps back, and the fraction.
-            # A setpoint is held for an interval, so it is the line's value in the interval's middle: its end would lead.
+            # A setpoint is held for an interval, so it is the line's value in its middle; the end's value would lead.
             clock = (k + 0.5) / count - self.latency[ids] / period
             back = np.ceil(-clock - 1e-9).astype(int).clip(0)
             index = memory - 1 - back
@@ -223,7 +223,7 @@ class BatchSim:
         return Snapshot(self.state[ids].copy(), memory, self._finger[ids].copy())
 
     def restore(self, ids: np.ndarray, snapshot: Snapshot) -> None:
-        """Continue scenes from a snapshot, bit for bit. Their model values must be the same as when it was taken."""
+        """Continue scenes from a snapshot, bit for bit. Model values, latency and offsets must be as when it was taken."""
         self.state[ids] = snapshot.state
         self._targets[ids], self._openings[ids] = snapshot.targets[:, :, :-1], snapshot.targets[:, :, -1]
         self._finger[ids] = snapshot.finger
