@@ -89,6 +89,7 @@ def commit_part(
                 plan=plan_digest,
                 episodes=len(episodes),
                 frames=sum(len(episode) for episode in episodes),
+                lengths=[len(episode) for episode in episodes],
                 arrays=array_specs(episodes),
                 files=list_files(staging),
                 scenes=[dict(scene) for scene in scenes],

@@ -24,6 +24,8 @@ class Manifest:
     # Number of episodes, and of control steps over all of them.
     episodes: int
     frames: int
+    # Control steps of each episode.
+    lengths: list[int]
     # key -> {"dtype": ..., "row": shape of one row}; empty where no episode was kept.
     arrays: dict[str, dict[str, Any]]
     # Path inside the part -> {"bytes": ..., "sha256": ...}.

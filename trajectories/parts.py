@@ -9,6 +9,7 @@ import io
 import json
 import os
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -119,18 +120,8 @@ class PartReader:
         self.manifest = manifest
         self._process = -1
         self._arrays: dict[str, zarr.Array] = {}
-        self._ends: np.ndarray | None = None
+        self._ends = [0, *accumulate(manifest.lengths)]
         self._metas: list[EpisodeMeta] | None = None
-
-    def ends(self) -> np.ndarray:
-        """Steps up to the end of each episode, (episodes,) int64."""
-        self._touch()
-        if self._ends is None:
-            ends = self._slice(_EPISODE_ENDS, 0, self.manifest.episodes)
-            if len(ends) != self.manifest.episodes or (len(ends) and ends[-1] != self.manifest.frames):
-                raise self._damaged(_EPISODE_ENDS, "it does not match the manifest")
-            self._ends = ends
-        return self._ends
 
     def metas(self) -> list[EpisodeMeta]:
         """Metadata of every episode, in order."""
@@ -141,8 +132,7 @@ class PartReader:
 
     def rows(self, episode: int, key: str) -> tuple[int, int]:
         """First row and number of rows of one key of one episode of the part."""
-        ends = self.ends()
-        begin, end = (int(ends[episode - 1]) if episode else 0), int(ends[episode])
+        begin, end = self._ends[episode], self._ends[episode + 1]
         kind = lookup(key).rows
         if kind == "episode":
             return episode, 1
@@ -193,7 +183,7 @@ class PartReader:
 
     def _slice(self, key: str, start: int, stop: int) -> np.ndarray:
         if start == stop:
-            spec = self.manifest.arrays.get(key, {"dtype": "int64", "row": []})
+            spec = self.manifest.arrays[key]
             return np.zeros((0, *spec["row"]), spec["dtype"])
         # A shard that has vanished since the first touch would be read as zeros.
         for name in (name for name in self.manifest.files if name.startswith(f"{key}/c/")):

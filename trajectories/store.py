@@ -34,6 +34,9 @@ from trajectories.seal import load_seal, plan_seal
 from trajectories.staging import sweep
 from trajectories.verification import verify_store
 
+# An open part costs some 100 kB; a store may have very many.
+_OPEN_PARTS = 1024
+
 
 class Store:
     """A trajectory store. `Store.create` opens one for writing, `Store.open` for reading.
@@ -186,8 +189,7 @@ class Store:
     def episode_lengths(self) -> np.ndarray:
         """Number of control steps of each exposed episode, (episodes,) int64."""
         manifests, ends = self._index()
-        lengths = [np.diff(self._reader(m.part).ends(), prepend=0) for m in manifests if m.episodes]
-        return np.concatenate([*lengths, np.zeros(0, np.int64)])[: ends[-1]]
+        return np.array([length for manifest in manifests for length in manifest.lengths], np.int64)[: ends[-1]]
 
     def scene_records(self) -> list[dict[str, Any]]:
         """The records of all scenes tried, in order, up to the seal."""
@@ -246,9 +248,12 @@ class Store:
         return self._manifests[part]
 
     def _reader(self, part: int) -> PartReader:
-        if part not in self._readers:
-            self._readers[part] = PartReader(part_folder(self.path, part), self._manifest(part))
-        return self._readers[part]
+        # Taken out and put back, so that the first is always the one unused for longest.
+        reader = self._readers.pop(part, None) or PartReader(part_folder(self.path, part), self._manifest(part))
+        self._readers[part] = reader
+        if len(self._readers) > _OPEN_PARTS:
+            del self._readers[next(iter(self._readers))]
+        return reader
 
     def _index(self) -> tuple[list[Manifest], list[int]]:
         """Exposed parts, and the number of episodes before each and after the last."""

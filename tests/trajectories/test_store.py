@@ -64,6 +64,15 @@ def test_a_store_without_any_kept_episode_is_valid(tmp_path, make_store):
     assert store.verify() == []
 
 
+def test_many_parts_are_read_with_few_of_them_open(tmp_path, make_episode, make_store, monkeypatch):
+    monkeypatch.setattr("trajectories.store._OPEN_PARTS", 2)
+    episodes = [make_episode(i, steps=3, cameras=()) for i in range(4)]
+    store = make_store(tmp_path / "s", [[episode] for episode in episodes])
+    for index in (0, 1, 2, 3, 0, 2):
+        np.testing.assert_array_equal(store.read(index, "state"), episodes[index].arrays["state"])
+        assert len(store._readers) <= 2
+
+
 def test_wrong_names_are_refused_with_what_exists(tmp_path, make_episode, make_store):
     store = make_store(tmp_path / "s", [[make_episode()]])
     with pytest.raises(InputError, match="Did you mean 'images/front'"):

@@ -20,7 +20,8 @@ def whole(tmp_path, episodes, make_store):
 
 
 def _files(store):
-    return sorted(p for p in store.rglob("*") if p.is_file())
+    """The files at the root, every manifest, and those of the first part."""
+    return sorted(p for p in store.rglob("*") if p.is_file() and "parts/00000001" not in p.as_posix())
 
 
 def _read_all(path):

@@ -7,7 +7,9 @@ from scipy.spatial.transform import Rotation
 
 from handful import InputError
 from trajectories import Store
+from trajectories.importers import isaaclab_mimic
 from trajectories.importers.isaaclab_mimic import import_isaaclab_mimic
+from trajectories.importers.rehearsal import rehearse
 
 SUBTASKS = ("grasp_1", "stack_1", "grasp_2", "stack_2")
 ENVIRONMENT = '{"env_name": "Isaac-Stack-Cube-Franka-IK-Rel-Mimic-v0", "type": 2}'
@@ -59,6 +61,14 @@ def recording(tmp_path):
     return path, joints
 
 
+@pytest.fixture(autouse=True)
+def rehearsals(monkeypatch):
+    """Leaves out the reading in a child process, which takes a second; holds what it was asked for."""
+    calls = []
+    monkeypatch.setattr(isaaclab_mimic, "rehearse", lambda *arguments: calls.append(arguments))
+    return calls
+
+
 def _import(path, out, task="stack_three", subtasks=SUBTASKS):
     return import_isaaclab_mimic(path, task, out, "stack the cubes", ("pile up the cubes",), subtasks)
 
@@ -81,6 +91,17 @@ def test_demos_become_episodes(recording, tmp_path):
             arrays["action/tool_pose_in_base"][:-1], arrays["observation/tool_pose_in_base"][1:]
         )
         assert arrays["subtask"].tolist() == [0] * 3 + [1] * 3 + [2] * 2 + [3] * 4
+
+
+def test_a_file_is_read_in_a_child_process_first(recording, tmp_path, rehearsals):
+    path, _ = recording
+    _import(path, tmp_path / "s")
+    (arguments,) = rehearsals
+    assert arguments[1:] == (path, "stack_three")
+    rehearse(*arguments)
+    with h5py.File(path, "r+") as file:
+        del file["data"]
+    rehearse(*arguments)
 
 
 def test_poses_and_signals_are_those_of_the_file(recording, tmp_path):
