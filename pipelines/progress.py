@@ -73,6 +73,9 @@ class Progress:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
+        # A job that failed before its first unit has no progress to show: its error says it all.
+        if kind is not None and self.done == self._resumed and self._live is None:
+            self._quiet = True
         self.close()
 
     def update(self, done: int, outcomes: Mapping[str, int] | None = None, note: str = "") -> None:

@@ -116,6 +116,19 @@ def test_reporter_opens_stages_and_says_sentences(stream):
     assert stream.getvalue().splitlines() == ["recording 10 demos", "record  0/10"]
 
 
+def test_a_job_that_fails_before_it_starts_shows_no_progress(stream):
+    with pytest.raises(ValueError, match="no store"), Progress("train", 10, stream=stream):
+        raise ValueError("no store")
+    assert stream.getvalue() == ""
+
+
+def test_a_job_that_fails_later_shows_how_far_it_came(stream):
+    with pytest.raises(ValueError, match="disk"), Progress("train", 10, stream=stream, clock=Clock()) as progress:
+        progress.update(4)
+        raise ValueError("disk")
+    assert stream.getvalue().splitlines()[-1].startswith("train  4/10")
+
+
 def test_quiet_reporter_says_nothing(stream):
     reporter = Reporter(quiet=True, stream=stream)
     reporter.say("recording")
