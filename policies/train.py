@@ -307,9 +307,9 @@ class Trainer:
         self.network.load_state_dict(checkpoint.read_tensors(path, "weights", self.record))
         moments = checkpoint.read_tensors(path, "optimizer", self.record)
         for name, parameter in self.network.named_parameters():
-            keys = ("step", "exp_avg", "exp_avg_sq")
-            # A fused optimiser keeps its step count beside the parameter.
-            self.optimizer.state[parameter] = {k: moments[f"{name}/{k}"].to(self.device) for k in keys}
+            # Moments lie in memory as their parameter does (channels last): the fused optimiser walks both in step.
+            state = {k: torch.empty_like(parameter).copy_(moments[f"{name}/{k}"]) for k in ("exp_avg", "exp_avg_sq")}
+            self.optimizer.state[parameter] = {"step": moments[f"{name}/step"].to(self.device), **state}
 
     def _require_finite(self, losses: Tensor) -> None:
         bad = (~torch.isfinite(losses).all(1)).nonzero()[:, 0]

@@ -1,0 +1,201 @@
+import numpy as np
+import pytest
+import torch
+
+from handful import InputError
+from policies.model import (
+    FlowPolicy,
+    Interface,
+    ModelConfig,
+    Observation,
+    integrate,
+    interpolate,
+    masked_mean,
+)
+
+TINY = ModelConfig(image_size=16, channels=8, keypoints=4, named_keypoints=4, width=32, heads=2, expert_layers=1)
+
+
+def make_policy(config: ModelConfig = TINY, seed: int = 0, **changes) -> FlowPolicy:
+    settings = {"cameras": ("front",), "embodiments": {"arm": Interface(13, 4)}, "domains": 2, "vocabulary": 9}
+    return FlowPolicy(config, **{**settings, "horizon": 6, "waypoints": 2, "seed": seed, **changes})
+
+
+def make_observation(batch: int, words: int = 5, side: int = 16, seed: int = 0) -> Observation:
+    generator = torch.Generator().manual_seed(seed)
+    return Observation(
+        images={"front": torch.rand(batch, 3, side, side, generator=generator)},
+        words=torch.randint(1, 9, (batch, words), generator=generator),
+        proprio=torch.randn(batch, 13, generator=generator),
+        embodiment=torch.zeros(batch, dtype=torch.int64),
+        domain=torch.zeros(batch, dtype=torch.int64),
+    )
+
+
+def disturbed(policy: FlowPolicy) -> FlowPolicy:
+    """Move every parameter, so that gates and outputs that start at zero let information through."""
+    generator = torch.Generator().manual_seed(5)
+    with torch.no_grad():
+        for parameter in policy.parameters():
+            parameter.add_(0.1 * torch.randn(parameter.shape, generator=generator))
+    return policy
+
+
+@pytest.mark.parametrize("steps", [1, 5])
+def test_euler_steps_along_the_exact_velocity_recover_the_data(steps):
+    generator = torch.Generator().manual_seed(0)
+    data = torch.randn(3, 6, 4, generator=generator)
+    noise = torch.randn(3, 1, 6, 4, generator=generator)
+    _, velocity = interpolate(data, noise, torch.full((3, 1), 0.5))
+    result = integrate(lambda x, t: velocity[:, 0], noise[:, 0], steps)
+    torch.testing.assert_close(result, data)
+
+
+def test_path_starts_at_noise_and_ends_at_data():
+    data, noise = torch.randn(2, 6, 4), torch.randn(2, 2, 6, 4)
+    points, _ = interpolate(data, noise, torch.tensor([[0.0, 1.0], [0.0, 1.0]]))
+    torch.testing.assert_close(points[:, 0], noise[:, 0])
+    torch.testing.assert_close(points[:, 1], data)
+
+
+def test_velocity_is_the_derivative_of_the_path():
+    data, noise = torch.randn(2, 6, 4, dtype=torch.float64), torch.randn(2, 1, 6, 4, dtype=torch.float64)
+    early, velocity = interpolate(data, noise, torch.full((2, 1), 0.3, dtype=torch.float64))
+    late, _ = interpolate(data, noise, torch.full((2, 1), 0.3 + 1e-6, dtype=torch.float64))
+    torch.testing.assert_close((late - early) / 1e-6, velocity, rtol=1e-6, atol=1e-6)
+
+
+def test_masked_mean_is_over_what_is_valid():
+    error = torch.tensor([[1.0, 2.0, 100.0], [3.0, 100.0, 100.0]])
+    valid = torch.tensor([[True, True, False], [True, False, False]])
+    assert masked_mean(error, valid) == 2.0
+
+
+def test_padded_actions_change_neither_the_velocity_of_valid_ones_nor_the_loss():
+    policy, seen = disturbed(make_policy()), make_observation(2)
+    context = policy.encode(seen)
+    valid = torch.tensor([[True] * 4 + [False] * 2] * 2)
+    actions, time = torch.randn(2, 3, 6, 4), torch.rand(2, 3)
+    other = actions.clone()
+    other[:, :, 4:] = 50.0
+    first = policy.velocity(context, actions, time, valid)
+    second = policy.velocity(context, other, time, valid)
+    torch.testing.assert_close(first[:, :, :4], second[:, :, :4])
+    shown = valid[:, None, :, None]
+    torch.testing.assert_close(masked_mean(first**2, shown), masked_mean(second**2, shown))
+
+
+def test_padding_of_the_instruction_changes_nothing():
+    policy, seen = disturbed(make_policy()), make_observation(2, words=5)
+    longer = Observation(**{**vars(seen), "words": torch.cat([seen.words, torch.zeros(2, 6, dtype=torch.int64)], 1)})
+    noise = torch.randn(2, 6, 4)
+    torch.testing.assert_close(policy.sample(seen, noise, 3), policy.sample(longer, noise, 3))
+
+
+def test_word_order_matters():
+    policy, seen = disturbed(make_policy()), make_observation(1)
+    turned = Observation(**{**vars(seen), "words": seen.words.flip(1)})
+    noise = torch.randn(1, 6, 4)
+    assert (policy.sample(seen, noise, 3) - policy.sample(turned, noise, 3)).abs().max() > 1e-4
+
+
+def test_flow_times_of_one_sample_do_not_see_each_other():
+    policy, seen = disturbed(make_policy()), make_observation(2)
+    context = policy.encode(seen)
+    actions, time = torch.randn(2, 3, 6, 4), torch.rand(2, 3)
+    together = policy.velocity(context, actions, time)
+    alone = policy.velocity(context, actions[:, 1:2], time[:, 1:2])
+    torch.testing.assert_close(together[:, 1:2], alone)
+
+
+def test_initial_velocity_is_zero_and_initial_weights_follow_the_seed():
+    policy = make_policy(seed=3)
+    out = policy.velocity(policy.encode(make_observation(2)), torch.randn(2, 1, 6, 4), torch.rand(2, 1))
+    assert (out == 0).all()
+    same, other = make_policy(seed=3).state_dict(), make_policy(seed=4).state_dict()
+    assert all((value == same[name]).all() for name, value in policy.state_dict().items())
+    assert any((value != other[name]).any() for name, value in policy.state_dict().items())
+
+
+def test_every_parameter_learns():
+    policy, seen = disturbed(make_policy(domains=2)), make_observation(4)
+    context = policy.encode(seen)
+    loss = policy.velocity(context, torch.randn(4, 2, 6, 4), torch.rand(4, 2)).square().mean()
+    (loss + policy.foretell(context).square().mean()).backward()
+    silent = [name for name, p in policy.named_parameters() if p.grad is None or not p.grad.abs().any()]
+    assert silent == []
+
+
+def test_embodiments_of_different_sizes_share_a_batch():
+    sizes = {"arm": Interface(13, 4), "long": Interface(17, 8)}
+    policy = disturbed(make_policy(embodiments=sizes))
+    seen = make_observation(3)
+    seen.proprio = torch.cat([seen.proprio, torch.zeros(3, 4)], 1)
+    seen.embodiment = torch.tensor([1, 0, 1])
+    noise = torch.randn(3, 6, 8)
+    mixed = policy.sample(seen, noise, 2)
+    alone = Observation(seen.images, seen.words, seen.proprio, torch.tensor([0, 0, 0]), seen.domain)
+    torch.testing.assert_close(mixed[1], policy.sample(alone, noise, 2)[1])
+    assert (mixed[0] - policy.sample(alone, noise, 2)[0]).abs().max() > 1e-3
+
+
+def test_missing_camera_is_named():
+    seen = make_observation(1)
+    seen.images = {"wrst": seen.images["front"]}
+    with pytest.raises(InputError, match="unknown camera 'front'; there is: wrst"):
+        make_policy().encode(seen)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"image_size": 30}, "image_size must be a multiple of 4"),
+        ({"width": 30}, "width must be a multiple of 2 \\* heads"),
+        ({"channels": 12}, "channels must be a multiple of 8"),
+        ({"keypoints": 0}, "keypoints must be >= 1"),
+    ],
+)
+def test_impossible_sizes_are_refused(change, message):
+    with pytest.raises(InputError, match=message):
+        ModelConfig(**change)
+
+
+def draw_squares(rng: np.random.Generator, count: int) -> tuple[Observation, torch.Tensor]:
+    """Three coloured squares on noise and the name of one of them; and where that one is."""
+    colours = np.array([[0.9, 0.1, 0.1], [0.1, 0.8, 0.1], [0.1, 0.2, 0.9]])
+    images = rng.uniform(0.3, 0.6, (count, 32, 32, 3))
+    places = np.stack([rng.permutation(16)[:3] for _ in range(count)])
+    for image, row in zip(images, places, strict=True):
+        for colour, place in zip(colours, row, strict=True):
+            y, x = 8 * (place // 4) + rng.integers(3), 8 * (place % 4) + rng.integers(3)
+            image[y : y + 5, x : x + 5] = colour + rng.uniform(-0.1, 0.1, 3)
+    named = rng.integers(3, size=count)
+    place = places[np.arange(count), named]
+    where = np.stack([place % 4, place // 4], -1) / 1.5 - 1
+    words = np.stack([np.full(count, 2), 3 + named], -1)
+    seen = Observation(
+        {"front": torch.from_numpy(images.transpose(0, 3, 1, 2)).float()},
+        torch.from_numpy(words),
+        torch.zeros(count, 13),
+        torch.zeros(count, dtype=torch.int64),
+        torch.zeros(count, dtype=torch.int64),
+    )
+    return seen, torch.from_numpy(where).float()
+
+
+def test_learns_in_seconds_which_square_the_words_mean():
+    rng = np.random.default_rng(0)
+    config = ModelConfig(image_size=32, channels=16, keypoints=4, named_keypoints=4, width=32, heads=2, expert_layers=1)
+    policy = make_policy(config, waypoints=1)
+    optimizer = torch.optim.AdamW(policy.parameters(), lr=3e-3)
+    for _ in range(120):
+        seen, where = draw_squares(rng, 32)
+        error = policy.foretell(policy.encode(seen))[:, 0, :2] - where
+        optimizer.zero_grad()
+        error.square().mean().backward()
+        optimizer.step()
+    seen, where = draw_squares(rng, 128)
+    with torch.no_grad():
+        error = (policy.foretell(policy.encode(seen))[:, 0, :2] - where).square().mean()
+    # Who cannot read does best with the mean of the three squares, whose squared error is about 2/3 of the variance.
+    assert error < 0.3 * where.var(0).mean()

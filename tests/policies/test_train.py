@@ -1,0 +1,185 @@
+import json
+import os
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from handful import InputError, JobError
+from policies import checkpoint
+from policies.config import TrainConfig, load_config
+from policies.train import Trainer
+from tests.policies.toy_world import ToyBlend
+
+STEPS = ("steps=8", "batch_size=4", "checkpoints=2", "waypoints=[6,12]", "horizon=6", "execute=3", "device=cpu")
+
+
+def make_trainer(episodes, out: Path, *overrides: str, path: str = "toy") -> Trainer:
+    config = load_config("tiny", [*STEPS, *overrides])
+    return Trainer(config, ToyBlend(episodes, 13, path=path), out)
+
+
+def newest(out: Path) -> Path:
+    path = checkpoint.latest(out)
+    assert path is not None
+    return path
+
+
+def interrupt_at(step: int):
+    def on_progress(progress):
+        if progress.step == step:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    return on_progress
+
+
+def log_lines(out: Path) -> list[dict]:
+    return [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+
+
+@pytest.fixture
+def each_step(monkeypatch):
+    monkeypatch.setattr("policies.train.LOG_EVERY", 1)
+
+
+def test_an_interrupted_and_resumed_run_ends_in_the_same_bytes(episodes, tmp_path, each_step):
+    whole = make_trainer(episodes, tmp_path / "whole").run()
+    with pytest.raises(JobError, match=r"interrupted at step \d+; its state is in .*, and the same command resumes it"):
+        make_trainer(episodes, tmp_path / "parts").run(interrupt_at(2))
+    stopped = checkpoint.read_record(newest(tmp_path / "parts"))
+    assert stopped["step"] < 8
+    assert not stopped["state"]["finished"]
+    resumed = make_trainer(episodes, tmp_path / "parts").run()
+    assert resumed.steps == whole.steps == 8
+    assert resumed.validation == whole.validation
+    for name in ("ema", "weights", "optimizer"):
+        one = (whole.checkpoint / f"{name}.safetensors").read_bytes()
+        assert one == (resumed.checkpoint / f"{name}.safetensors").read_bytes(), name
+    assert [line["step"] for line in log_lines(tmp_path / "parts") if "loss" in line] == list(range(1, 9))
+
+
+def test_lines_of_the_log_past_the_checkpoint_are_dropped(episodes, tmp_path, each_step):
+    with pytest.raises(JobError, match="interrupted"):
+        make_trainer(episodes, tmp_path).run(interrupt_at(2))
+    with open(tmp_path / "log.jsonl", "a") as file:
+        file.write('{"step": 7, "loss": 1}\n{"step": 7, "lo')
+    make_trainer(episodes, tmp_path).run()
+    assert [line["step"] for line in log_lines(tmp_path) if "loss" in line] == list(range(1, 9))
+
+
+def test_a_finished_run_is_returned_as_it_is(episodes, tmp_path):
+    first = make_trainer(episodes, tmp_path).run()
+    seen = []
+    again = make_trainer(episodes, tmp_path).run(seen.append)
+    assert again == first
+    assert seen == []
+
+
+def test_the_average_follows_the_weights_with_a_warm_up(episodes, tmp_path):
+    trainer = make_trainer(episodes, tmp_path, "ema=0.5")
+    name = "plan"
+    expected = trainer.average.state_dict()[name].clone()
+    for step in range(4):
+        trainer._step(trainer.preparer.prepare(trainer.blend.batch(step, 4)), 1e-2)
+        trainer.step += 1
+        decay = min(0.5, (1 + step) / (10 + step))
+        expected = decay * expected + (1 - decay) * trainer.network.state_dict()[name]
+    torch.testing.assert_close(trainer.average.state_dict()[name], expected)
+    assert (expected != trainer.network.state_dict()[name]).any()
+
+
+def test_training_lowers_the_loss_on_held_out_scenes(episodes, tmp_path):
+    trainer = make_trainer(episodes, tmp_path, "steps=60", "batch_size=16", "learning_rate=3e-3", "ema=0.9")
+    before = trainer.validate()["toy"]
+    assert trainer.run().validation["toy"] < 0.85 * before
+
+
+def test_validation_draws_nothing_at_random(episodes, tmp_path):
+    trainer = make_trainer(episodes, tmp_path)
+    torch.manual_seed(1)
+    first = trainer.validate()
+    torch.manual_seed(2)
+    assert trainer.validate() == first
+
+
+def test_padded_action_steps_do_not_change_a_step(episodes, tmp_path):
+    results = []
+    for value in (0.0, 9.0):
+        trainer = make_trainer(episodes, tmp_path / str(value))
+        sample = trainer.preparer.prepare(trainer.blend.batch(0, 4))
+        sample.valid[:, 3:] = False
+        sample.actions[:, 3:] = value
+        results.append(trainer._step(sample, 1e-3))
+    torch.testing.assert_close(results[0], results[1])
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_checkpoint(episodes, tmp_path, monkeypatch):
+    trainer = make_trainer(episodes, tmp_path)
+    batch = trainer.blend.batch
+
+    def poisoned(step: int, size: int) -> dict:
+        drawn = batch(step, size)
+        if step == 5:
+            drawn["action"][0, 0, 0] = np.nan
+        return drawn
+
+    monkeypatch.setattr(trainer.blend, "batch", poisoned)
+    with pytest.raises(JobError, match=r"not finite at step 6; the last good checkpoint is .*checkpoint-00000004'"):
+        trainer.run()
+    good = load_file(newest(tmp_path) / "ema.safetensors")
+    assert all(torch.isfinite(value).all() for value in good.values())
+
+
+def test_another_configuration_or_other_data_is_refused(episodes, tmp_path):
+    make_trainer(episodes, tmp_path).run()
+    with pytest.raises(InputError, match=r"other settings \(model.width: 32 -> 64; learning_rate: 0.001 -> 0.002\)"):
+        make_trainer(episodes, tmp_path, "learning_rate=2e-3", "model.width=64")
+    with pytest.raises(InputError, match=r"sources: \['toy'\] -> \['other'\]"):
+        make_trainer(episodes, tmp_path, path="other")
+
+
+def test_a_budget_in_minutes_is_kept(episodes, tmp_path):
+    trainer = make_trainer(episodes, tmp_path, "minutes=0.05")
+    result = trainer.run()
+    assert result.steps > 1
+    assert 3.0 <= result.seconds < 20.0
+    assert trainer._learning_rate(1.0) == pytest.approx(0.02 * 1e-3)
+
+
+def test_evaluation_gets_the_policy_and_its_answer_is_logged(episodes, tmp_path):
+    asked = []
+
+    def evaluate(policy, step):
+        asked.append((policy.horizon, step))
+        return {"success": 0.25}
+
+    make_trainer(episodes, tmp_path).run(evaluate=evaluate)
+    assert asked == [(6, 4), (6, 8)]
+    assert [x["evaluation"] for x in log_lines(tmp_path) if "evaluation" in x] == [{"success": 0.25}] * 2
+
+
+def test_the_checkpoint_says_what_it_is(episodes, tmp_path):
+    record = checkpoint.read_record(make_trainer(episodes, tmp_path).run().checkpoint)
+    assert TrainConfig.from_json(record["config"]) == load_config("tiny", STEPS)
+    assert record["embodiments"] == ["toy"]
+    assert record["resolution"] == {"front": [32, 32], "wrist": [32, 32]}
+    assert record["control_rate"] == 20.0
+    assert record["sources"][0]["digest"] == "0" * 64
+    assert {"red", "lift"} < set(record["vocabulary"])
+    assert list(tmp_path.glob("checkpoint-*")) == [newest(tmp_path)]
+
+
+def test_a_full_disk_keeps_the_last_checkpoint(episodes, tmp_path, monkeypatch):
+    make_trainer(episodes, tmp_path).run()
+    before = newest(tmp_path)
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(checkpoint, "save_file", full)
+    with pytest.raises(JobError, match="disk full while writing checkpoint"):
+        checkpoint.save(tmp_path, 99, {"ema": {}}, {})
+    assert newest(tmp_path) == before
