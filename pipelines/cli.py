@@ -138,10 +138,11 @@ def scenes(
 ) -> None:
     """Show drawn scenes and list what is randomised."""
     from pipelines import scenes as job
+    from pipelines.tables import scenes_text
 
     output = Output(as_json, quiet)
     result = job.run(task=task, grid=grid, out=out, seed=seed)
-    output.finish(result, f"{grid * grid} scenes of {task} in {out}" if out else result)
+    output.finish(result, f"{grid * grid} scenes of {task} in {out}" if out else scenes_text(result))
 
 
 @app.command(

@@ -64,3 +64,22 @@ def results_table(results: Sequence[Mapping[str, Any]]) -> RenderableType:
         domain = f"{row['domain']} (surrogate reality)" if row["domain"].startswith("twin/") else row["domain"]
         table.add_row(Text(row["task"]), Text(domain), rate_text(row["successes"], row["episodes"]), Text(ended))
     return table
+
+
+def scenes_text(result: Mapping[str, Any]) -> str:
+    """What was drawn for each scene: its instruction, then every randomised value."""
+    lines = []
+    for scene in result["scenes"]:
+        lines.append(f"scene {scene['scene']}: {scene['instruction']}")
+        lines += [f"  {axis}: {_value(value)}" for axis, value in scene["ledger"].items()]
+    return "\n".join(lines)
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(_value, value)) + "]"
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{name}: {_value(item)}" for name, item in value.items()) + "}"
+    return str(value)

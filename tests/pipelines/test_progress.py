@@ -123,8 +123,9 @@ def test_a_job_that_fails_before_it_starts_shows_no_progress(stream):
 
 
 def test_a_job_that_fails_later_shows_how_far_it_came(stream):
-    with pytest.raises(ValueError, match="disk"), Progress("train", 10, stream=stream, clock=Clock()) as progress:
-        progress.update(4)
+    progress = Progress("train", 10, stream=stream, clock=Clock())
+    progress.update(4)
+    with pytest.raises(ValueError, match="disk"), progress:
         raise ValueError("disk")
     assert stream.getvalue().splitlines()[-1].startswith("train  4/10")
 
