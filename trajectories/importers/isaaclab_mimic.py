@@ -193,6 +193,8 @@ def _read_demo(path: Path, file: h5py.File, name: str) -> _Demo:
     group = file["data"][name]
     if not isinstance(group, h5py.Group):
         raise InputError(f"'{path}': 'data/{name}' is not a group")
+    if not group.attrs.get("success", True):
+        raise InputError(f"'{path}': 'data/{name}' is marked as failed; take it out of the file")
     actions = _array(path, group, "actions", (None, 7))
     steps = len(actions)
     if steps < 2:

@@ -205,6 +205,7 @@ _INFO = f"{_DEMO}/obs/datagen_info"
         (lambda file: file["data"].attrs.modify("env_args", "{"), "does not say in data.attrs"),
         (lambda file: [file.pop(f"data/demo_{i}") for i in (0, 2, 11)], "holds no demos"),
         (_with(_DEMO, np.zeros(3)), "'data/demo_2' is not a group"),
+        (lambda file: file[_DEMO].attrs.create("success", False), "'data/demo_2' is marked as failed"),
         (_without(f"{_DEMO}/actions"), "has no array 'data/demo_2/actions'"),
         (_without(f"{_DEMO}/obs/joint_pos"), "has no array 'data/demo_2/obs/joint_pos'"),
         (_without(f"{_DEMO}/obs"), "has no array 'data/demo_2/obs/joint_pos'"),
