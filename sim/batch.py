@@ -223,7 +223,7 @@ class BatchSim:
         return Snapshot(self.state[ids].copy(), memory, self._finger[ids].copy())
 
     def restore(self, ids: np.ndarray, snapshot: Snapshot) -> None:
-        """Continue scenes from a snapshot, bit for bit. Model values, latency and offsets must be as when it was taken."""
+        """Continue scenes from a snapshot, bit for bit; model values, latency and offsets must be as they were."""
         self.state[ids] = snapshot.state
         self._targets[ids], self._openings[ids] = snapshot.targets[:, :, :-1], snapshot.targets[:, :, -1]
         self._finger[ids] = snapshot.finger
