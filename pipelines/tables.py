@@ -1,6 +1,6 @@
 """Results as a person reads them in a terminal. Rates come with their n and interval."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -71,8 +71,16 @@ def scenes_text(result: Mapping[str, Any]) -> str:
     lines = []
     for scene in result["scenes"]:
         lines.append(f"scene {scene['scene']}: {scene['instruction']}")
-        lines += [f"  {axis}: {_value(value)}" for axis, value in scene["ledger"].items()]
+        lines += [f"  {axis}: {_value(value)}" for axis, value in _flat(scene["ledger"])]
     return "\n".join(lines)
+
+
+def _flat(ledger: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in ledger.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value
 
 
 def _value(value: Any) -> str:
@@ -80,6 +88,4 @@ def _value(value: Any) -> str:
         return f"{value:.4g}"
     if isinstance(value, list | tuple):
         return "[" + ", ".join(map(_value, value)) + "]"
-    if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{name}: {_value(item)}" for name, item in value.items()) + "}"
     return str(value)

@@ -63,5 +63,5 @@ def test_scenes_list_every_drawn_value():
         "scene 3: lift it",
         "  friction: 0.1235",
         "  colour: [1, 0.5]",
-        "  x: {y: 2}",
+        "  x.y: 2",
     ]
