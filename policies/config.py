@@ -13,6 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from handful import InputError, unknown_name
 from policies.augment import AugmentConfig
+from policies.flow import TIME_LAWS, TimeLaw
 from policies.model import ModelConfig
 from policies.normalisation import ACTION_SPACES, ActionSpace
 
@@ -45,7 +46,7 @@ class TrainConfig:
     # Flow times drawn per sample: the image is encoded once for all of them.
     flow_times: int = 4
     # Law of flow times in training: "beta" is 1 - Beta(1.5, 1), dense towards noise.
-    time_law: Literal["beta", "uniform"] = "beta"
+    time_law: TimeLaw = "beta"
     # Euler steps at inference.
     euler_steps: int = 5
     # Samples per step.
@@ -91,7 +92,7 @@ class TrainConfig:
         choices = {
             "action_space": ACTION_SPACES,
             "action": ("intended", "executed"),
-            "time_law": ("beta", "uniform"),
+            "time_law": TIME_LAWS,
             "device": ("auto", "cpu", "cuda"),
         }
         for name, valid in choices.items():

@@ -6,14 +6,13 @@ words mean, and what is there), joined by word, proprioception, embodiment and d
 *expert* is a transformer over the H action tokens that is run once per integration step and attends to the prefix,
 whose keys and values are computed once and kept. Flow time modulates it through AdaLN-Zero.
 
-Flow time t runs from 0 (noise) to 1 (data): x_t = (1 - t) noise + t data, velocity = data - noise, and actions are
-integrated from t = 0 upwards with Euler steps. Everything in and out of the network is normalised
+Flow time runs from 0 (noise) to 1 (data), see `policies.flow`. Everything in and out of the network is normalised
 (`policies.normalisation`); no object pose ever enters. Shapes: B samples, F flow times per sample, H actions, A action
 numbers, W words, S pixels.
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import cast
 
@@ -22,6 +21,7 @@ import torch.nn.functional as nnf
 from torch import Tensor, nn
 
 from handful import InputError, unknown_name
+from policies.flow import integrate
 
 
 @dataclass(frozen=True)
@@ -352,33 +352,3 @@ class FlowPolicy(nn.Module):
         """Integrate (B, H, A) noise to normalised actions with `steps` Euler steps."""
         context = self.encode(observation)
         return integrate(lambda x, t: self.velocity(context, x[:, None], t[:, None])[:, 0], noise, steps)
-
-
-def integrate(velocity: Callable[[Tensor, Tensor], Tensor], noise: Tensor, steps: int) -> Tensor:
-    """Euler integration of `velocity(x, t)` from noise at t = 0 to data at t = 1; x is (B, ...), t is (B,)."""
-    x = noise
-    for step in range(steps):
-        x = x + velocity(x, x.new_full((len(x),), step / steps)) / steps
-    return x
-
-
-def interpolate(actions: Tensor, noise: Tensor, time: Tensor) -> tuple[Tensor, Tensor]:
-    """Points on the straight paths from noise to data, and their velocity.
-
-    Args:
-        actions: (B, H, A) data.
-        noise: (B, F, H, A).
-        time: (B, F).
-
-    Returns:
-        x_t and velocity, both (B, F, H, A).
-    """
-    t = time[..., None, None]
-    data = actions[:, None]
-    return (1 - t) * noise + t * data, data - noise
-
-
-def masked_mean(error: Tensor, valid: Tensor) -> Tensor:
-    """Mean of `error` where `valid` (broadcast to it) is true: normalised by the number that is valid."""
-    weight = valid.to(error.dtype).expand_as(error)
-    return (error * weight).sum() / weight.sum().clamp(min=1)

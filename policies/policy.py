@@ -80,6 +80,11 @@ class Policy:
         return {camera: (size[0], size[1]) for camera, size in self.record["resolution"].items()}
 
     @property
+    def domains(self) -> tuple[str, ...]:
+        """Names that `act` takes as a domain; others are left open with None."""
+        return self.preparer.domains
+
+    @property
     def horizon(self) -> int:
         """Actions per chunk."""
         return self.config.horizon

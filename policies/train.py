@@ -6,10 +6,8 @@ same bytes as one that was not. A run measured in minutes fits its schedule to t
 a slow machine and a fast one, and not reproducible to the bit.
 """
 
-import contextlib
 import json
 import math
-import signal
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -29,11 +27,13 @@ from policies import checkpoint
 from policies.augment import augmented, to_network
 from policies.config import TrainConfig
 from policies.cpu import prepare_process, resolve_device
+from policies.flow import draw_times, interpolate, masked_mean
+from policies.interrupts import interrupts
 from policies.language import UNKNOWN, Vocabulary
-from policies.model import Observation, interpolate, masked_mean
+from policies.log import LogLine, training_log
+from policies.model import Observation
 from policies.policy import Policy, build_network
 from policies.samples import Preparer, Sample, fit_normalisers
-from trajectories.canonical import write_whole
 from trajectories.loader import Blend, Source, WindowSpec
 from trajectories.prefetch import prefetch
 
@@ -141,7 +141,7 @@ class Trainer:
     def run(self, on_progress: OnProgress | None = None, evaluate: Evaluate | None = None) -> TrainResult:
         """Train to the end of the budget."""
         if not self.finished:
-            with _log(self.out, self.step) as log, _interrupts() as interrupted:
+            with training_log(self.out, self.step) as log, interrupts() as interrupted:
                 self._loop(log, interrupted, on_progress, evaluate)
         path = checkpoint.latest(self.out)
         if path is None:
@@ -150,7 +150,7 @@ class Trainer:
 
     def _loop(
         self,
-        log: Callable[[dict[str, Any]], None],
+        log: LogLine,
         interrupted: threading.Event,
         on_progress: OnProgress | None,
         evaluate: Evaluate | None,
@@ -214,11 +214,7 @@ class Trainer:
         sample = sample.to(self.device)
         actions = sample.actions
         noise = torch.randn(b, c.flow_times, *actions.shape[1:], generator=generator).to(self.device)
-        times = torch.rand(b, c.flow_times, generator=generator)
-        if c.time_law == "beta":
-            # Beta(a, 1) is u^(1/a).
-            times = 1 - 0.999 * times ** (1 / 1.5)
-        times = times.to(self.device)
+        times = draw_times(c.time_law, (b, c.flow_times), generator).to(self.device)
         context = self.network.encode(self._disturbed(sample, generator))
         noisy, velocity = interpolate(actions, noise, times)
         predicted = self.network.velocity(context, noisy, times, sample.valid)
@@ -281,7 +277,7 @@ class Trainer:
                 result[source.path] = total / valid
         return result
 
-    def _checkpoint(self, finished: bool, log: Callable[[dict[str, Any]], None]) -> None:
+    def _checkpoint(self, finished: bool, log: LogLine) -> None:
         self.validation = self.validate()
         log({**self._place(), "validation": self.validation})
         self._save(finished)
@@ -373,45 +369,3 @@ def _sources_record(blend: Blend) -> list[dict[str, Any]]:
         }
         for source in blend.sources
     ]
-
-
-@contextlib.contextmanager
-def _log(out: Path, step: int) -> Iterator[Callable[[dict[str, Any]], None]]:
-    """Append lines to `log.jsonl` and TensorBoard's files; lines past `step`, of a run cut off there, are dropped."""
-    from torch.utils.tensorboard import SummaryWriter  # slow to import
-
-    out.mkdir(parents=True, exist_ok=True)
-    path = out / "log.jsonl"
-    lines = path.read_text().splitlines() if path.exists() else []
-    kept = [line for line in lines if line.endswith("}") and json.loads(line)["step"] <= step]
-    write_whole(path, "".join(line + "\n" for line in kept).encode())
-    with open(path, "a") as file, contextlib.closing(SummaryWriter(str(out), purge_step=step)) as board:
-
-        def write(line: dict[str, Any]) -> None:
-            file.write(json.dumps(line) + "\n")
-            file.flush()
-            for key, value in line.items():
-                for name, number in value.items() if isinstance(value, dict) else [(None, value)]:
-                    if isinstance(number, (int, float)):
-                        board.add_scalar(key if name is None else f"{key}/{name}", number, line["step"])
-
-        yield write
-
-
-@contextlib.contextmanager
-def _interrupts() -> Iterator[threading.Event]:
-    """The first Ctrl-C sets the event, so that a step is never cut in half; the second stops at once."""
-    event = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield event
-        return
-
-    def handle(*_: object) -> None:
-        event.set()
-        signal.signal(signal.SIGINT, before)
-
-    before = signal.signal(signal.SIGINT, handle)
-    try:
-        yield event
-    finally:
-        signal.signal(signal.SIGINT, before)

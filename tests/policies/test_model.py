@@ -3,14 +3,12 @@ import pytest
 import torch
 
 from handful import InputError
+from policies.flow import masked_mean
 from policies.model import (
     FlowPolicy,
     Interface,
     ModelConfig,
     Observation,
-    integrate,
-    interpolate,
-    masked_mean,
 )
 
 TINY = ModelConfig(image_size=16, channels=8, keypoints=4, named_keypoints=4, width=32, heads=2, expert_layers=1)
@@ -39,36 +37,6 @@ def disturbed(policy: FlowPolicy) -> FlowPolicy:
         for parameter in policy.parameters():
             parameter.add_(0.1 * torch.randn(parameter.shape, generator=generator))
     return policy
-
-
-@pytest.mark.parametrize("steps", [1, 5])
-def test_euler_steps_along_the_exact_velocity_recover_the_data(steps):
-    generator = torch.Generator().manual_seed(0)
-    data = torch.randn(3, 6, 4, generator=generator)
-    noise = torch.randn(3, 1, 6, 4, generator=generator)
-    _, velocity = interpolate(data, noise, torch.full((3, 1), 0.5))
-    result = integrate(lambda x, t: velocity[:, 0], noise[:, 0], steps)
-    torch.testing.assert_close(result, data)
-
-
-def test_path_starts_at_noise_and_ends_at_data():
-    data, noise = torch.randn(2, 6, 4), torch.randn(2, 2, 6, 4)
-    points, _ = interpolate(data, noise, torch.tensor([[0.0, 1.0], [0.0, 1.0]]))
-    torch.testing.assert_close(points[:, 0], noise[:, 0])
-    torch.testing.assert_close(points[:, 1], data)
-
-
-def test_velocity_is_the_derivative_of_the_path():
-    data, noise = torch.randn(2, 6, 4, dtype=torch.float64), torch.randn(2, 1, 6, 4, dtype=torch.float64)
-    early, velocity = interpolate(data, noise, torch.full((2, 1), 0.3, dtype=torch.float64))
-    late, _ = interpolate(data, noise, torch.full((2, 1), 0.3 + 1e-6, dtype=torch.float64))
-    torch.testing.assert_close((late - early) / 1e-6, velocity, rtol=1e-6, atol=1e-6)
-
-
-def test_masked_mean_is_over_what_is_valid():
-    error = torch.tensor([[1.0, 2.0, 100.0], [3.0, 100.0, 100.0]])
-    valid = torch.tensor([[True, True, False], [True, False, False]])
-    assert masked_mean(error, valid) == 2.0
 
 
 def test_padded_actions_change_neither_the_velocity_of_valid_ones_nor_the_loss():
