@@ -42,18 +42,25 @@ def side_by_side(frames: Sequence[np.ndarray]) -> np.ndarray:
     return row
 
 
-def captioned(frame: np.ndarray, lines: Sequence[str]) -> np.ndarray:
-    """A frame with lines of text below it; a line that is too wide is cut with an ellipsis."""
+def captioned(frame: np.ndarray, lines: Sequence[str], above: bool = False) -> np.ndarray:
+    """A frame with lines of text below it; a line that is too wide is cut with an ellipsis.
+
+    Args:
+        frame: (h, w, 3) uint8.
+        lines: what to write.
+        above: write it above the frame instead, where a video player's controls do not hide it.
+    """
     height, width = frame.shape[:2]
     image = Image.new("RGB", (width, height + LINE * len(lines)), _PAPER)
-    image.paste(Image.fromarray(frame), (0, 0))
+    image.paste(Image.fromarray(frame), (0, LINE * len(lines) if above else 0))
+    start = 0 if above else height
     draw = ImageDraw.Draw(image)
     font = ImageFont.load_default(_FONT_SIZE)
     for number, line in enumerate(lines):
         text = line
         while text and draw.textlength(text, font=font) > width - 8:
             text = text[:-2].rstrip("… ") + "…"
-        draw.text((4, height + LINE * number + 1), text, fill=_INK, font=font)
+        draw.text((4, start + LINE * number + 1), text, fill=_INK, font=font)
     return np.asarray(image)
 
 

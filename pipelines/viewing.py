@@ -56,14 +56,14 @@ def view(path: Path, episode: int | None, out: Path) -> list[Path]:
 
 
 def video_frames(store: Store, episode: int) -> Iterator[np.ndarray]:
-    """All cameras side by side at every step, with instruction, subtask and time below."""
+    """All cameras side by side at every step, with instruction, subtask and time above."""
     meta = store.meta(episode)
     subtasks = store.read(episode, "subtask")
     names = subtask_names(meta.task)
     for start in range(0, len(subtasks), _RUN):
         stop = min(start + _RUN, len(subtasks))
         for step, frame in enumerate(_frames(store, episode, start, stop), start):
-            yield captioned(frame, _captions(meta, step, int(subtasks[step]), len(subtasks), names))
+            yield captioned(frame, _captions(meta, step, int(subtasks[step]), len(subtasks), names), above=True)
 
 
 def subtask_names(task: str) -> tuple[str, ...]:

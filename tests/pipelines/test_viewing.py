@@ -46,6 +46,13 @@ def test_captions_stand_below_and_long_ones_are_cut():
     assert (long[40:, -4:] > 200).all()
 
 
+def test_captions_can_stand_above():
+    frame = np.zeros((40, 60, 3), np.uint8)
+    above = captioned(frame, ["hi", "there"], above=True)
+    np.testing.assert_array_equal(above[2 * LINE :], frame)
+    assert (above[: 2 * LINE] > 200).any()
+
+
 def test_grid_fills_rows():
     tiles = [np.full((10, 10, 3), number, np.uint8) for number in range(5)]
     sheet = grid(tiles, 3)
@@ -65,12 +72,12 @@ def test_a_video_holds_every_step_of_all_cameras(store, tmp_path):
     assert len(frames) == run_folder.STEPS
     first = np.frombuffer(frames[0], np.uint8).reshape(facts["size"][1], facts["size"][0], 3).astype(int)
     recorded = store.read(2, "images/front")[0]
-    assert abs(first[8, 8] - recorded[2, 2]).max() < 12
+    assert abs(first[2 * LINE + 8, 8] - recorded[2, 2]).max() < 12
 
 
 def test_captions_name_instruction_subtask_and_time(store, monkeypatch):
     lines = []
-    monkeypatch.setattr("pipelines.viewing.captioned", lambda frame, text: lines.append(text) or frame)
+    monkeypatch.setattr("pipelines.viewing.captioned", lambda frame, text, above: lines.append(text) or frame)
     list(video_frames(store, 1))
     assert lines[0][0] == "lift the green cube"
     assert lines[0][1].endswith("· 0.0 of 0.6 s · ends in success")
