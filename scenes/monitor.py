@@ -15,6 +15,9 @@ from scenes.task import World, pick
 from scenes.workspace import Workspace
 from sim.batch import BatchSim
 
+# An object this near the tool's centre is still in the hand [m].
+_IN_HAND = 0.04
+
 
 @dataclass(frozen=True)
 class Strictness:
@@ -52,7 +55,10 @@ class Monitor:
         self.met, self.held = np.zeros(n, bool), np.zeros(n, int)
         self.outcome: list[Outcome | None] = [None] * n
         self.roles: dict[str, np.ndarray] = {
-            role: np.zeros(n, int) for subtask in workspace.task.subtasks for role in (subtask.reference, subtask.held) if role
+            role: np.zeros(n, int)
+            for subtask in workspace.task.subtasks
+            for role in (subtask.reference, subtask.held)
+            if role
         }
         self._bystander = np.zeros((n, len(workspace.task.objects)), bool)
         self._start = np.zeros((n, len(workspace.task.objects), 3))
@@ -113,6 +119,8 @@ class Monitor:
             return Outcome.NOT_SETTLED
         if self.met[i]:
             return Outcome.MISPLACED if task.ends_in_release else Outcome.OBJECT_DROPPED
-        moved = pick(one.objects, task.objects, roles[task.subtasks[-1].held or task.subtasks[-1].reference])
-        lifted = moved[0, 2] - one.table_height[0] > 0.05
-        return Outcome.MISPLACED if task.ends_in_release and not lifted else Outcome.TIMED_OUT
+        last = roles[task.subtasks[-1].held or task.subtasks[-1].reference]
+        position = pick(one.objects, task.objects, last)[0, :3]
+        moved = np.linalg.norm(position - self._start[i, last[0]]) > self.rules.push
+        in_hand = np.linalg.norm(position - one.tool[0, :3]) < _IN_HAND
+        return Outcome.MISPLACED if task.ends_in_release and moved and not in_hand else Outcome.TIMED_OUT

@@ -82,9 +82,7 @@ def draw(ranges: PhysicsRanges, rng: np.random.Generator, objects: tuple[str, ..
     }
 
 
-def fields_from_ledger(
-    ledger: dict[str, Any], model: mujoco.MjModel, embodiment: Embodiment
-) -> dict[str, np.ndarray]:
+def fields_from_ledger(ledger: dict[str, Any], model: mujoco.MjModel, embodiment: Embodiment) -> dict[str, np.ndarray]:
     """The model fields that a ledger stands for: field name -> the scene's whole array."""
     friction = model.geom_friction.copy()
     mass, inertia = model.body_mass.copy(), model.body_inertia.copy()

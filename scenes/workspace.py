@@ -59,10 +59,9 @@ class Workspace:
         return World(poses, speeds, tool, sim.gripper_opening(ids), table)
 
     def forbidden_contact(self, sim: BatchSim, ids: np.ndarray) -> np.ndarray:
-        """Whether the robot touches the table, or its palm touches anything, (n,)."""
-        data = sim.batch.bind("sensordata")[ids]
+        """Whether the robot touched the table, or its palm anything, during the last control step, (n,)."""
         columns = [self.model.sensor(name).adr[0] for name in ("robot_on_table", "palm_on_anything")]
-        return (data[:, columns] > 0).any(axis=1)
+        return (sim.sensor_peak[np.ix_(ids, columns)] > 0).any(axis=1)
 
 
 @lru_cache(maxsize=8)

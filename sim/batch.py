@@ -78,6 +78,8 @@ class BatchSim:
     Attributes:
         state: (N, S) live integrator rows (mjSTATE_INTEGRATION), float64.
         diverged: (N,) whether the engine has warned of a broken state since the scene's last reset.
+        sensor_peak: (N, sensordata) largest value of each sensor at the setpoints of the last control step, so that a
+            touch shorter than the step is seen.
     """
 
     def __init__(
@@ -97,6 +99,8 @@ class BatchSim:
         self.model = self.batch.model
         self.state: Array = self.batch.state
         self.qpos, self.qvel, self.ctrl = (self.batch.bind(name) for name in ("qpos", "qvel", "ctrl"))
+        self._sensordata = self.batch.bind("sensordata")
+        self.sensor_peak: Array = np.zeros(self._sensordata.shape)
         self.diverged = np.zeros(scenes, bool)
         self._warned = self.batch.warning[:, _FATAL, 1].copy()
         self._qpos_cols, self._qvel_cols = embodiment.joint_addresses(model)
@@ -152,6 +156,7 @@ class BatchSim:
         self.ctrl[rows] = arm
         self.ctrl[ids, self._gripper] = self._finger[ids]
         self.batch.forward(ids)
+        self.sensor_peak[ids] = self._sensordata[ids]
         self._warned[ids] = self.batch.warning[ids][:, _FATAL, 1]
         self.diverged[ids] = False
 
@@ -174,6 +179,7 @@ class BatchSim:
         period, count = 1.0 / self.timing.rate, self.timing.setpoints
         rows, line = np.ix_(ids, self._servos), np.arange(len(ids))
         travel_step = self.embodiment.finger_speed * period / count
+        peak = np.full((len(ids), self._sensordata.shape[1]), -np.inf)
         for k in range(count):
             # Where the delayed clock stands on the line through the last targets: whole steps back, and the fraction.
             # A setpoint is held for an interval, so it is the line's value in its middle; the end's value would lead.
@@ -190,6 +196,8 @@ class BatchSim:
             last = k == count - 1
             stage = mujoco.mjtStage.mjSTAGE_VEL if last else mujoco.mjtStage.mjSTAGE_NONE
             self.batch.step(ids, nstep=self._substeps, stage=stage.value)
+            np.maximum(peak, self._sensordata[ids], out=peak)
+        self.sensor_peak[ids] = peak
         self._note_divergence(ids)
 
     def steps_per_control(self) -> int:

@@ -55,7 +55,9 @@ class _Inertial:
 
 
 _INERTIALS = {
-    "link0": _Inertial(0.629769, (-0.041018, -0.00014, 0.049974), (3.15e-3, 3.88e-3, 4.285e-3, 8.29e-7, 1.5e-4, 8.23e-6)),
+    "link0": _Inertial(
+        0.629769, (-0.041018, -0.00014, 0.049974), (3.15e-3, 3.88e-3, 4.285e-3, 8.29e-7, 1.5e-4, 8.23e-6)
+    ),
     "link1": _Inertial(
         4.970684, (0.003875, 0.002081, -0.04762), (0.70337, 0.70661, 0.0091170, -1.39e-4, 6.772e-3, 1.9169e-2)
     ),
@@ -176,16 +178,16 @@ def _add_hand(spec: mujoco.MjSpec, link7: mujoco.MjsBody) -> None:
         _add_collider(finger, f"pad_{side}", "box", [0.0105, 0.004, 0.0105], [0, 0.004, 0.0435], HAND_BIT)
         _add_collider(finger, f"finger_{side}_upper", "box", [0.0105, 0.007, 0.0165], [0, 0.015, 0.0165], HAND_BIT)
         tendon.wrap_joint(joint.name, 0.5)
-    coupling = spec.add_equality(name="fingers", type=mujoco.mjtEq.mjEQ_JOINT, name1="finger_left", name2="finger_right")
+    coupling = spec.add_equality(
+        name="fingers", type=mujoco.mjtEq.mjEQ_JOINT, name1="finger_left", name2="finger_right"
+    )
     coupling.objtype = mujoco.mjtObj.mjOBJ_JOINT
     coupling.data[:5] = [0.0, 1.0, 0.0, 0.0, 0.0]
     coupling.solref = [0.005, 1.0]
     _add_servo(spec, PANDA.gripper_actuator, "fingers", _GRIP_STIFFNESS, _GRIP_DAMPING, _GRIP_FORCE, tendon=True)
 
 
-def _add_collider(
-    body: mujoco.MjsBody, name: str, shape: str, size: list[float], pos: list[float], bit: int
-) -> None:
+def _add_collider(body: mujoco.MjsBody, name: str, shape: str, size: list[float], pos: list[float], bit: int) -> None:
     body.add_geom(
         name=name,
         type=getattr(mujoco.mjtGeom, f"mjGEOM_{shape.upper()}"),
