@@ -18,6 +18,7 @@ from generators.planning import (
     Layout,
     Path,
     PlanOptions,
+    Repertoire,
     Situation,
     candidates,
     follow,
@@ -26,7 +27,7 @@ from generators.planning import (
 )
 from generators.rendering import with_images
 from generators.rollout import StepRecord, Tape, build_episode
-from generators.segmentation import Segment, segment
+from generators.segmentation import segment
 from handful import random_stream
 from scenes.domains import Domain
 from scenes.monitor import Monitor
@@ -111,7 +112,7 @@ class Engine:
         self.options = options or Options()
         self.task, self.robot = workspace.task, workspace.embodiment
         cut = [segment(demo, self.task) for demo in demos]
-        self.segments: list[list[Segment]] = [[s[k] for s in cut] for k in range(len(self.task.subtasks))]
+        self.repertoires = [Repertoire([s[k] for s in cut], t) for k, t in enumerate(self.task.subtasks)]
 
     def make(self, indices: list[int]) -> ChunkResult:
         """Generate scenes `indices` of the plan."""
@@ -217,7 +218,7 @@ class _Chunk:
         subtask, plan = self.task.subtasks[k], self.options.plan
         situations = [self._situation(world, row, lane, k) for row, lane in enumerate(lanes)]
         queues: list[list[Candidate]] = [
-            candidates(self.engine.segments[k], subtask, s, plan, self.streams[lane])
+            candidates(self.engine.repertoires[k], s, plan, self.streams[lane])
             for s, lane in zip(situations, lanes, strict=True)
         ]
         paths: list[Path | None] = [None] * len(lanes)

@@ -135,16 +135,37 @@ class Candidate:
         return compose(compose(self.move, path), self.correction)
 
 
+class Repertoire:
+    """Every demo's segment for one subtask, with what choosing among them needs as arrays over demos.
+
+    Args:
+        segments: this subtask's segment of each demo.
+        subtask: the subtask.
+    """
+
+    def __init__(self, segments: list[Segment], subtask: Subtask) -> None:
+        self.segments, self.subtask = segments, subtask
+        # (D, 7): the reference object as the segment begins, and the tool at the gripper's event.
+        self.reference = np.stack([s.demo.objects[s.demo.roles[subtask.reference]][s.start] for s in segments])
+        self.key = np.stack([s.demo.target[s.event] for s in segments])
+        # (D, 7): the held object in the tool once it is firmly held, halfway to the release.
+        self.held_in_tool = None
+        if subtask.held is not None:
+            firm = [(s.start + s.event) // 2 for s in segments]
+            tool = np.stack([s.demo.target[max(t - 1, 0)] for s, t in zip(segments, firm, strict=True)])
+            held = [s.demo.objects[s.demo.roles[subtask.held]][t] for s, t in zip(segments, firm, strict=True)]
+            self.held_in_tool = compose(inverse(tool), np.stack(held))
+
+
 def candidates(
-    segments: list[Segment], subtask: Subtask, situation: Situation, options: PlanOptions, rng: np.random.Generator
+    repertoire: Repertoire, situation: Situation, options: PlanOptions, rng: np.random.Generator
 ) -> list[Candidate]:
     """Ways to do a subtask: every demo under every symmetry, best first, the best few demos in random order.
 
     The cost grows with how far the object stands from where the demo's stood and with how far the wrist must turn.
 
     Args:
-        segments: this subtask's segment of each demo.
-        subtask: the subtask.
+        repertoire: the subtask's segments.
         situation: the scene.
         options: how to choose.
         rng: the scene's source stream.
@@ -152,40 +173,33 @@ def candidates(
     turns = _QUARTER_TURNS if options.object_symmetry else _QUARTER_TURNS[:1]
     frames = np.tile(situation.reference, (len(turns), 1))
     frames[:, 3:] = quat_multiply(situation.reference[3:], turns)
-    groups = []
-    for segment in segments:
-        demo = segment.demo
-        reference = demo.objects[demo.roles[subtask.reference]][segment.start]
-        distance = float(np.linalg.norm(reference[:2] - situation.reference[:2]))
-        key = demo.target[segment.event]
-        moves = compose(frames, inverse(reference))  # (4, 7)
-        corrections = _grasp_corrections(segment, subtask, situation, options)  # (1 or 4, 7)
-        moved = compose(compose(moves, key)[:, None], corrections)
-        angles = angle_between(moved[..., 3:], key[3:])
-        best = np.argmin(angles, axis=1)
-        group = [
-            Candidate(segment, moves[i], corrections[best[i]], distance / 0.1 + float(angles[i, best[i]]) / 0.5)
-            for i in range(len(turns))
-        ]
-        groups.append(sorted(group, key=lambda c: c.cost))
-    groups.sort(key=lambda group: group[0].cost)
-    head = rng.permutation(min(options.choices, len(groups)))
-    first = [groups[i][0] for i in head]
-    rest = [c for group in groups for c in group if not any(c is f for f in first)]
-    return first + sorted(rest, key=lambda c: c.cost)
+    moves = compose(frames, inverse(repertoire.reference)[:, None])  # (D, turns, 7)
+    corrections = _grasp_corrections(repertoire, situation, options)  # (D, k, 7)
+    moved = compose(compose(moves, repertoire.key[:, None])[:, :, None], corrections[:, None])
+    angles = angle_between(moved[..., 3:], repertoire.key[:, None, None, 3:])  # (D, turns, k)
+    best = angles.argmin(axis=2)
+    distance = np.linalg.norm(repertoire.reference[:, :2] - situation.reference[:2], axis=1)
+    cost = distance[:, None] / 0.1 + angles.min(axis=2) / 0.5  # (D, turns)
+    leaders = np.argsort(cost.min(axis=1), kind="stable")[: options.choices]
+    first = [(d, int(cost[d].argmin())) for d in rng.permutation(leaders)]
+    order = np.argsort(cost, axis=None, kind="stable")
+    rest = [(int(d), int(t)) for d, t in zip(*np.unravel_index(order, cost.shape), strict=True) if (d, t) not in first]
+    return [
+        Candidate(repertoire.segments[d], moves[d, t], corrections[d, best[d, t]], float(cost[d, t]))
+        for d, t in first + rest
+    ]
 
 
-def _grasp_corrections(segment: Segment, subtask: Subtask, situation: Situation, options: PlanOptions) -> Array:
-    """Transforms D (k, 7) such that tool(t) D moves the held object as the demo moved its own: D = H_demo H_now^-1."""
-    if subtask.held is None or situation.held is None or not options.object_symmetry:
-        return IDENTITY_POSE[None]
-    demo = segment.demo
-    # The demo's object in its tool once it is firmly held: halfway to the release.
-    firm = (segment.start + segment.event) // 2
-    in_demo = compose(inverse(demo.target[max(firm - 1, 0)]), demo.objects[demo.roles[subtask.held]][firm])
+def _grasp_corrections(repertoire: Repertoire, situation: Situation, options: PlanOptions) -> Array:
+    """Transforms D (demos, k, 7) such that tool(t) D moves the held object as the demo moved its own.
+
+    With the held object in the tool H_demo then and H_now in the scene, D = H_demo H_now^-1, once per symmetry.
+    """
+    if repertoire.held_in_tool is None or situation.held is None or not options.object_symmetry:
+        return np.tile(IDENTITY_POSE, (len(repertoire.segments), 1, 1))
     held = np.tile(compose(inverse(situation.tool), situation.held), (len(_QUARTER_TURNS), 1))
     held[:, 3:] = quat_multiply(held[:, 3:], _QUARTER_TURNS)
-    return compose(in_demo, inverse(held))
+    return compose(repertoire.held_in_tool[:, None], inverse(held))
 
 
 def entry(candidate: Candidate, tool: Array, situation: Situation, options: PlanOptions) -> int:

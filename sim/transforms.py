@@ -17,15 +17,25 @@ def quat_multiply(a: ArrayLike, b: ArrayLike) -> Array:
     a, b = np.asarray(a, float), np.asarray(b, float)
     aw, ax, ay, az = a[..., 0], a[..., 1], a[..., 2], a[..., 3]
     bw, bx, by, bz = b[..., 0], b[..., 1], b[..., 2], b[..., 3]
-    return np.stack(
-        [
-            aw * bw - ax * bx - ay * by - az * bz,
-            aw * bx + ax * bw + ay * bz - az * by,
-            aw * by - ax * bz + ay * bw + az * bx,
-            aw * bz + ax * by - ay * bx + az * bw,
-        ],
-        axis=-1,
-    )
+    w = aw * bw - ax * bx - ay * by - az * bz
+    product = np.empty((*np.shape(w), 4))
+    product[..., 0] = w
+    product[..., 1] = aw * bx + ax * bw + ay * bz - az * by
+    product[..., 2] = aw * by - ax * bz + ay * bw + az * bx
+    product[..., 3] = aw * bz + ax * by - ay * bx + az * bw
+    return product
+
+
+def cross(a: Array, b: Array) -> Array:
+    """Cross product of vectors (..., 3); several times as fast as `np.cross` on short arrays."""
+    ax, ay, az = a[..., 0], a[..., 1], a[..., 2]
+    bx, by, bz = b[..., 0], b[..., 1], b[..., 2]
+    x = ay * bz - az * by
+    product = np.empty((*np.shape(x), 3))
+    product[..., 0] = x
+    product[..., 1] = az * bx - ax * bz
+    product[..., 2] = ax * by - ay * bx
+    return product
 
 
 def quat_conjugate(q: ArrayLike) -> Array:
@@ -37,8 +47,8 @@ def quat_rotate(q: ArrayLike, v: ArrayLike) -> Array:
     """Rotate vectors (..., 3) by unit quaternions (..., 4): v + 2 w (u x v) + 2 u x (u x v)."""
     q, v = np.asarray(q, float), np.asarray(v, float)
     u = q[..., 1:]
-    t = 2.0 * np.cross(u, v)
-    return v + q[..., :1] * t + np.cross(u, t)
+    t = 2.0 * cross(u, v)
+    return v + q[..., :1] * t + cross(u, t)
 
 
 def quat_from_rotvec(rotvec: ArrayLike) -> Array:
@@ -71,12 +81,17 @@ def matrix_from_quat(q: ArrayLike) -> Array:
     """Rotation matrices (..., 3, 3) of unit quaternions (..., 4)."""
     q = np.asarray(q, float)
     w, x, y, z = q[..., 0], q[..., 1], q[..., 2], q[..., 3]
-    rows = [
-        [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
-        [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
-        [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
-    ]
-    return np.stack([np.stack(row, axis=-1) for row in rows], axis=-2)
+    matrix = np.empty((*np.shape(w), 3, 3))
+    matrix[..., 0, 0] = 1 - 2 * (y * y + z * z)
+    matrix[..., 0, 1] = 2 * (x * y - w * z)
+    matrix[..., 0, 2] = 2 * (x * z + w * y)
+    matrix[..., 1, 0] = 2 * (x * y + w * z)
+    matrix[..., 1, 1] = 1 - 2 * (x * x + z * z)
+    matrix[..., 1, 2] = 2 * (y * z - w * x)
+    matrix[..., 2, 0] = 2 * (x * z - w * y)
+    matrix[..., 2, 1] = 2 * (y * z + w * x)
+    matrix[..., 2, 2] = 1 - 2 * (x * x + y * y)
+    return matrix
 
 
 def quat_from_matrix(matrix: ArrayLike) -> Array:
@@ -110,8 +125,10 @@ def compose(a: ArrayLike, b: ArrayLike) -> Array:
 
 
 def _join(position: Array, quat: Array) -> Array:
-    shape = np.broadcast_shapes(position.shape[:-1], quat.shape[:-1])
-    return np.concatenate([np.broadcast_to(position, (*shape, 3)), np.broadcast_to(quat, (*shape, 4))], axis=-1)
+    pose = np.empty((*np.broadcast_shapes(position.shape[:-1], quat.shape[:-1]), 7))
+    pose[..., :3] = position
+    pose[..., 3:] = quat
+    return pose
 
 
 def inverse(pose: ArrayLike) -> Array:
