@@ -164,7 +164,8 @@ class Blend:
 
         metas = [meta for source in self.sources for meta in source.metas]
         self._metas = metas
-        self._texts = [(meta.instruction, *meta.paraphrases) for meta in metas]
+        # Each sentence once, also where the paraphrases repeat the instruction.
+        self._texts = [tuple(dict.fromkeys((meta.instruction, *meta.paraphrases))) for meta in metas]
 
         held_out = np.concatenate([source.held_out for source in self.sources])
         frame_source, frame_held_out = self._source[self._episode], held_out[self._episode]

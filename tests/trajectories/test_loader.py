@@ -144,6 +144,13 @@ def test_executed_actions_can_be_learnt_instead(sources, episodes):
         np.testing.assert_array_equal(batch["action"][row, 0], episode.arrays["action/executed"][t])
 
 
+def test_every_sentence_is_drawn_alike_also_when_it_is_listed_twice(tmp_path, make_episode, make_store):
+    make_store(tmp_path / "s", [[make_episode(instruction="a", paraphrases=("a", "b"))]])
+    batch = Blend([Source(str(tmp_path / "s"))], WindowSpec(cameras=()), seed=0).batch(0, 4000)
+    # Four standard deviations of a binomial share of one half.
+    assert abs(batch["instruction"].count("a") - 2000) < 4 * np.sqrt(1000)
+
+
 def test_a_split_without_episodes_is_refused(sources):
     blend = Blend(sources, WindowSpec(cameras=(), validation_fraction=0), seed=0)
     with pytest.raises(InputError, match="has no episode held out for validation"):
