@@ -146,7 +146,7 @@ class TaskEnvironment(gymnasium.Env[Observation, np.ndarray]):
         self._monitor.begin(_LANE, [self._scene])
         self._model = self._sim.batch.get_model(0)
         self._observation = self._observe(self._scene)
-        return self._observation, self._info(self._scene)
+        return self._shown(), self._info(self._scene)
 
     def step(self, action: np.ndarray) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         """Apply an action for one control step.
@@ -170,7 +170,7 @@ class TaskEnvironment(gymnasium.Env[Observation, np.ndarray]):
         if not self._sim.diverged[0]:
             self._observation = self._observe(self._scene)
         info = self._info(self._scene)
-        return self._observation, float(info["is_success"]), terminated, truncated, info
+        return self._shown(), float(info["is_success"]), terminated, truncated, info
 
     def render(self) -> np.ndarray | None:
         """The front camera's view, (480, 480, 3) uint8; None without a render mode or before the first reset."""
@@ -194,13 +194,18 @@ class TaskEnvironment(gymnasium.Env[Observation, np.ndarray]):
             "outcome": outcome.label if outcome else None,
         }
 
+    def _shown(self) -> Observation:
+        """A copy of the present observation: what was given away may be written to."""
+        return {name: value if isinstance(value, str) else value.copy() for name, value in self._observation.items()}
+
     def _observe(self, scene: Scene) -> Observation:
-        joints = measure_joints(self._sim, _LANE, [scene], [self._sensor])
+        # In float32 first: the tool pose is that of the angles as they are shown, and as episodes store it.
+        joints = measure_joints(self._sim, _LANE, [scene], [self._sensor]).astype(np.float32)
         values = {
             "joint_position": joints[0],
             "joint_velocity": self._sim.joint_velocity(_LANE)[0],
             "gripper_opening": self._sim.gripper_opening(_LANE),
-            "tool_pose_in_base": self._workspace.embodiment.chain.forward(joints)[0],
+            "tool_pose_in_base": self._workspace.embodiment.chain.forward(joints.astype(float))[0],
         }
         observation: Observation = {
             name: values[name].astype(np.float32).clip(box.low, box.high) for name, box in self._vectors.items()
