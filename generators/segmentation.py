@@ -6,6 +6,8 @@ say which closing or opening is meant. Cutting at the signal itself would be wro
 still stands on the table, and the next segment would drag it.
 """
 
+import itertools
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +19,7 @@ from scenes.task import Subtask, Task
 LIFTED = 0.02  # an object this far above where it stood is in the air [m]
 GRIPPER_STEPS = 8  # control steps in which a gripper has opened or closed
 AWAY = 0.05  # the tool is clear of an object at this distance [m]
+SHORTEST_PULSE = 3  # the gripper's command changes for at least this many steps, or it is chatter
 
 
 @dataclass(frozen=True)
@@ -65,8 +68,19 @@ def _last_motion(demo: Demo, event: int) -> int:
     return min(event + max(last, GRIPPER_STEPS), len(demo))
 
 
+def _closed(demo: Demo) -> np.ndarray:
+    """Whether the gripper is told to be closed, (T,), without pulses too short for the fingers to follow."""
+    closed = demo.gripper < 0.5
+    edges = np.concatenate([[0], np.flatnonzero(closed[1:] != closed[:-1]) + 1, [len(closed)]])
+    for start, end in itertools.pairwise(edges[1:-1]):
+        if end - start < SHORTEST_PULSE:
+            closed[start:end] = closed[start - 1]
+    return closed
+
+
 def _find(demo: Demo, subtask: Subtask, start: int, task: Task) -> tuple[int, int]:
-    wanted = demo.gripper < 0.5 if subtask.kind == "grasp" else demo.gripper >= 0.5
+    closed = _closed(demo)
+    wanted = closed if subtask.kind == "grasp" else ~closed
     events = np.flatnonzero(wanted[1:] & ~wanted[:-1]) + 1
     events = events[events >= start]
     if subtask.signal in demo.signals:
@@ -76,7 +90,7 @@ def _find(demo: Demo, subtask: Subtask, start: int, task: Task) -> tuple[int, in
         if len(rises):
             events = events[events <= rises[0]][-1:]
     for event in events:
-        end = (_lifted if subtask.kind == "grasp" else _released)(demo, subtask, int(event))
+        end = (_lifted if subtask.kind == "grasp" else _released)(demo, subtask, int(event), closed)
         if end is not None:
             return int(event), end
     what = "closes on and lifts" if subtask.kind == "grasp" else "releases and leaves"
@@ -87,20 +101,25 @@ def _find(demo: Demo, subtask: Subtask, start: int, task: Task) -> tuple[int, in
     )
 
 
-def _lifted(demo: Demo, subtask: Subtask, event: int) -> int | None:
+def _lifted(demo: Demo, subtask: Subtask, event: int, closed: np.ndarray) -> int | None:
     """One past the first step after `event` at which the object is in the air, before the gripper opens again."""
     height = demo.objects[demo.roles[subtask.reference]][:, 2]
-    opened = np.flatnonzero(demo.gripper[event:] >= 0.5)
+    opened = np.flatnonzero(~closed[event:])
     limit = event + opened[0] if len(opened) else len(demo)
     up = np.flatnonzero(height[event:limit] > height[event] + LIFTED)
     return event + int(up[0]) + 1 if len(up) else None
 
 
-def _released(demo: Demo, subtask: Subtask, event: int) -> int | None:
-    """One past the first step after `event` at which the tool has left the object; the last one if the demo ends."""
+def _released(demo: Demo, subtask: Subtask, event: int, closed: np.ndarray) -> int | None:
+    """One past the first step after `event` at which the tool has left the object; the last one if the demo ends.
+
+    None where the gripper closes again without having left.
+    """
     held = demo.objects[demo.roles[subtask.held or subtask.reference]]
     distance = np.linalg.norm(demo.target[:, :3] - held[:, :3], axis=1)
-    closed = np.flatnonzero(demo.gripper[event:] < 0.5)
-    limit = event + closed[0] if len(closed) else len(demo)
+    again = np.flatnonzero(closed[event:])
+    limit = event + again[0] if len(again) else len(demo)
     away = np.flatnonzero(distance[event:limit] > AWAY)
-    return event + int(away[0]) + 1 if len(away) else limit
+    if len(away):
+        return event + int(away[0]) + 1
+    return None if len(again) else limit

@@ -1,0 +1,208 @@
+"""Cutting demonstrations: in order, in the air, unmoved by chatter, refused when something is missing."""
+
+import itertools
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from generators.demos import Demo, load_demos
+from generators.segmentation import AWAY, LIFTED, Segment, segment
+from handful import InputError
+from scenes.task import Task, get_task
+from trajectories.importers.isaaclab_mimic import import_isaaclab_mimic
+
+LIFT, STACK = get_task("lift"), get_task("stack_three")
+
+
+@pytest.fixture(scope="session")
+def human_demos(tmp_path_factory: pytest.TempPathFactory) -> list[Demo]:
+    """Ten human demonstrations that are not part of this repository."""
+    path = Path(__file__).parents[3] / "shared/data/franka_cube_stack/human_demos.hdf5"
+    if not path.exists():
+        pytest.skip(f"the human demonstrations are not here ({path.name} in ../shared/data/franka_cube_stack)")
+    store = tmp_path_factory.mktemp("human") / "store"
+    sentences = STACK.instructions({"bottom": "cube_1", "middle": "cube_2", "top": "cube_3"})
+    names = [subtask.name for subtask in STACK.subtasks]
+    import_isaaclab_mimic(path, "stack_three", store, sentences[0], sentences, names)
+    return load_demos(store, STACK, 20.0)
+
+
+def by_hand(gripper: list[float], height: list[float], tool: list[float]) -> Demo:
+    """A demo of `lift` with the cube straight below the tool; heights in metres."""
+    steps = len(gripper)
+    cube = np.tile([0.5, 0.0, 0.02, 1.0, 0, 0, 0], (steps, 1))
+    other = cube + np.array([0, 0.2, 0, 0, 0, 0, 0])
+    hand = np.tile([0.5, 0.0, 0.02, 0.0, 1, 0, 0], (steps, 1))
+    cube[:, 2], hand[:, 2] = height, tool
+    return Demo(
+        index=0,
+        episode=0,
+        operator="script",
+        joints=np.zeros((steps, 7)),
+        target=hand,
+        gripper=np.array(gripper, float),
+        objects={"cube_1": cube, "cube_2": other, "cube_3": other},
+        signals={},
+        roles={"target": "cube_1"},
+    )
+
+
+def lifting() -> Demo:
+    """Down for 10 steps, closing for 5, up for 15."""
+    rise = [0.02 + 0.01 * i for i in range(1, 16)]
+    down = [0.12 - 0.01 * i for i in range(10)]
+    return by_hand([1.0] * 10 + [0.0] * 20, [0.02] * 15 + rise, down + [0.02] * 5 + rise)
+
+
+def check_order(cut: list[Segment], demo: Demo, task: Task) -> None:
+    assert [s.subtask for s in cut] == list(range(len(task.subtasks)))
+    assert cut[0].start == 0
+    for before, after in itertools.pairwise(cut):
+        assert before.end == after.start
+    for s in cut:
+        assert s.start <= s.event < s.end <= len(demo)
+
+
+def test_stack_segments_cover_the_demo_in_order(stack_demos: list[Demo]) -> None:
+    for demo in stack_demos:
+        check_order(segment(demo, STACK), demo, STACK)
+
+
+def test_lift_segments_cover_the_demo_in_order(lift_demos: list[Demo]) -> None:
+    for demo in lift_demos:
+        check_order(segment(demo, LIFT), demo, LIFT)
+
+
+def test_a_grasp_ends_with_its_object_in_the_air(stack_demos: list[Demo]) -> None:
+    for demo in stack_demos:
+        cut = segment(demo, STACK)
+        for k in (0, 2):
+            height = demo.objects[demo.roles[STACK.subtasks[k].reference]][:, 2]
+            assert height[cut[k].end - 1] > height[cut[k].start] + LIFTED
+            assert (height[cut[k].start : cut[k].event + 1] < height[cut[k].start] + LIFTED).all()
+
+
+def test_a_placement_ends_with_the_tool_away(stack_demos: list[Demo]) -> None:
+    for demo in stack_demos:
+        end = segment(demo, STACK)[1].end
+        held = demo.objects[demo.roles["middle"]][end - 1]
+        assert np.linalg.norm(demo.target[end - 1, :3] - held[:3]) > AWAY
+
+
+def test_events_are_where_the_gripper_changes(stack_demos: list[Demo]) -> None:
+    for demo in stack_demos:
+        for k, s in enumerate(segment(demo, STACK)):
+            closes = STACK.subtasks[k].kind == "grasp"
+            assert (demo.gripper[s.event] < 0.5) == closes
+            assert (demo.gripper[s.event - 1] < 0.5) != closes
+
+
+def test_given_and_automatic_cuts_agree_on_human_demos(human_demos: list[Demo]) -> None:
+    assert len(human_demos) == 10
+    for demo in human_demos:
+        assert set(demo.signals) >= {"grasp_1", "stack_1", "grasp_2"}
+        given = segment(demo, STACK)
+        found = segment(replace(demo, signals={}), STACK)
+        check_order(given, demo, STACK)
+        assert [abs(a.end - b.end) <= 2 for a, b in zip(given, found, strict=True)] == [True] * 4
+        assert [abs(a.event - b.event) <= 2 for a, b in zip(given, found, strict=True)] == [True] * 4
+
+
+def test_human_grasps_end_with_the_cube_in_the_air(human_demos: list[Demo]) -> None:
+    for demo in human_demos:
+        cut = segment(demo, STACK)
+        for k, cube in ((0, "cube_2"), (2, "cube_3")):
+            # The signal itself rises while the cube still stands on the table.
+            assert demo.objects[cube][cut[k].end - 1, 2] > 0.0203 + 0.015
+
+
+def test_idling_at_the_end_is_not_copied() -> None:
+    demo = lifting()
+    rest = 40
+    idle = replace(
+        demo,
+        joints=np.concatenate([demo.joints, np.zeros((rest, 7))]),
+        target=np.concatenate([demo.target, np.tile(demo.target[-1], (rest, 1))]),
+        gripper=np.concatenate([demo.gripper, np.zeros(rest)]),
+        objects={k: np.concatenate([v, np.tile(v[-1], (rest, 1))]) for k, v in demo.objects.items()},
+    )
+    assert segment(idle, LIFT)[0].end == segment(demo, LIFT)[0].end == len(demo)
+
+
+@pytest.mark.parametrize(("at", "length", "value"), [(20, 1, 1.0), (13, 2, 1.0), (4, 1, 0.0), (7, 2, 0.0)])
+def test_chatter_of_the_gripper_moves_no_cut(at: int, length: int, value: float) -> None:
+    demo = lifting()
+    noisy = demo.gripper.copy()
+    noisy[at : at + length] = value
+    clean, chattering = segment(demo, LIFT)[0], segment(replace(demo, gripper=noisy), LIFT)[0]
+    assert (chattering.event, chattering.end) == (clean.event, clean.end) == (10, 30)
+
+
+def test_chatter_makes_no_extra_cut_in_a_stack(stack_demos: list[Demo]) -> None:
+    demo = stack_demos[0]
+    clean = [(s.start, s.event, s.end) for s in segment(demo, STACK)]
+    for start, event, _ in clean:
+        middle = (start + event) // 2
+        noisy = demo.gripper.copy()
+        noisy[middle : middle + 2] = 1.0 - noisy[middle]
+        again = segment(replace(demo, gripper=noisy), STACK)
+        assert [(s.start, s.event, s.end) for s in again] == clean
+
+
+def test_an_attempt_that_failed_is_not_the_grasp() -> None:
+    demo = lifting()
+    # Closed for five steps and opened again, with the cube left standing.
+    empty = by_hand([1.0] * 5 + [0.0] * 5 + [1.0] * 5, [0.02] * 15, [0.1] * 15)
+    both = replace(
+        demo,
+        joints=np.concatenate([empty.joints, demo.joints]),
+        target=np.concatenate([empty.target, demo.target]),
+        gripper=np.concatenate([empty.gripper, demo.gripper]),
+        objects={k: np.concatenate([empty.objects[k], v]) for k, v in demo.objects.items()},
+    )
+    assert segment(both, LIFT)[0].event == 15 + 10
+
+
+def test_a_demo_that_never_lifts_is_refused_by_name() -> None:
+    still = by_hand([1.0] * 10 + [0.0] * 20, [0.02] * 30, [0.1] * 30)
+    with pytest.raises(
+        InputError,
+        match=r"demo 0 does not show subtask 'lift' of 'lift': from step 0 on the gripper never closes on and lifts",
+    ):
+        segment(still, LIFT)
+
+
+def test_a_stack_demo_cut_off_in_the_middle_names_what_is_missing(stack_demos: list[Demo]) -> None:
+    demo = stack_demos[0]
+    end = segment(demo, STACK)[1].end
+    half = replace(
+        demo,
+        joints=demo.joints[:end],
+        target=demo.target[:end],
+        gripper=demo.gripper[:end],
+        objects={k: v[:end] for k, v in demo.objects.items()},
+        signals={},
+    )
+    with pytest.raises(InputError, match=r"does not show subtask 'grasp_2' of 'stack_three'.*lifts cube_3") as caught:
+        segment(half, STACK)
+    assert "\n" not in str(caught.value)
+
+
+def test_demos_of_another_task_are_refused_in_one_line(lift_store: Path) -> None:
+    with pytest.raises(InputError, match=r"shows the task 'lift', not 'stack_three'; give demos of 'stack_three'") as e:
+        load_demos(lift_store, STACK, 20.0)
+    assert "\n" not in str(e.value)
+
+
+def test_demos_of_another_rate_are_refused(lift_store: Path) -> None:
+    with pytest.raises(InputError, match=r"recorded at 20.0 Hz; this needs 10.0 Hz"):
+        load_demos(lift_store, LIFT, 10.0)
+
+
+def test_loaded_demos_say_who_recorded_them(lift_demos: list[Demo]) -> None:
+    assert [d.operator for d in lift_demos] == ["script"] * 3
+    assert [d.index for d in lift_demos] == [0, 1, 2]
+    for demo in lift_demos:
+        np.testing.assert_allclose(np.linalg.norm(demo.target[:, 3:], axis=1), 1.0, atol=1e-12)
