@@ -28,7 +28,7 @@ from generators.planning import (
 from generators.rendering import with_images
 from generators.rollout import StepRecord, Tape, build_episode
 from generators.segmentation import segment
-from handful import random_stream
+from handful import Stream, random_stream
 from scenes.domains import Domain
 from scenes.monitor import Monitor
 from scenes.outcome import Outcome
@@ -66,8 +66,8 @@ class MotionNoise:
 class Options:
     """Everything that shapes a data set besides its seed and demos."""
 
-    plan: PlanOptions = PlanOptions()
-    noise: MotionNoise = MotionNoise()
+    plan: PlanOptions = field(default_factory=PlanOptions)
+    noise: MotionNoise = field(default_factory=MotionNoise)
     cameras: tuple[str, ...] = ()
     resolution: int = 84
     threads: int = 1
@@ -172,10 +172,13 @@ class _Chunk:
         self.tape.rewind(lanes)
         self.command[lanes], self.gripper[lanes], self.noise[lanes] = self.sim.joint_position(lanes), 1.0, 0.0
         for i in lanes:
-            where = ("generation", self.engine.seed, self.task.name, self.scenes[i].index)
-            self.streams[i] = random_stream(*where, "source", attempt)
-            self.jitter[i] = random_stream(*where, "motion_noise", attempt)
-            self.sensor[i] = random_stream(*where, "sensor_noise", attempt)
+            self.streams[i], self.jitter[i], self.sensor[i] = self._streams(self.scenes[i].index, attempt)
+
+    def _streams(self, scene: int, attempt: int) -> list[np.random.Generator]:
+        """The streams of one attempt: choice of sources, motion noise, sensor noise."""
+        names: tuple[Stream, ...] = ("source", "motion_noise", "sensor_noise")
+        seed, task = self.engine.seed, self.task.name
+        return [random_stream("generation", seed, task, scene, name, attempt) for name in names]
 
     def _attempt(self, lanes: np.ndarray) -> None:
         """One try at every lane, subtask by subtask."""

@@ -61,10 +61,13 @@ def load_demos(path: str | Path, task: Task, control_rate: float) -> list[Demo]:
 def _load(store: Store, i: int, path: str | Path, task: Task, control_rate: float) -> Demo:
     meta = store.meta(i)
     if meta.task != task.name:
-        raise InputError(f"demo {i} in '{path}' shows the task '{meta.task}', not '{task.name}'; give demos of '{task.name}'")
+        raise InputError(
+            f"demo {i} in '{path}' shows the task '{meta.task}', not '{task.name}'; give demos of '{task.name}'"
+        )
     if abs(meta.control_rate - control_rate) > 1e-6:
         raise InputError(f"demo {i} in '{path}' was recorded at {meta.control_rate} Hz; this needs {control_rate} Hz")
-    keys = [k for k in store.keys() if not k.startswith(("images/", "model/")) and k != "state"]
+    stored = store.keys()
+    keys = [k for k in stored if not k.startswith(("images/", "model/")) and k != "state"]
     arrays = store.episode(i, keys).arrays
     missing = [name for name in task.objects if f"objects/{name}" not in arrays]
     if missing:

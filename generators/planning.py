@@ -65,9 +65,7 @@ class PlanOptions:
     max_attempts: int = 3
 
 
-PLAIN = PlanOptions(
-    object_symmetry=False, screening=False, late_entry=False, clearance=False, max_attempts=1
-)
+PLAIN = PlanOptions(object_symmetry=False, screening=False, late_entry=False, clearance=False, max_attempts=1)
 
 
 @dataclass(frozen=True)
@@ -317,7 +315,9 @@ def fingertip_clearance(poses: Array, gripper: Array, table_height: float) -> fl
     lowest = np.inf
     for x in (-_TIP_HALF, _TIP_HALF):
         for side in (-1.0, 1.0):
-            corner = np.stack([np.full_like(half_width, x), side * half_width, np.full_like(half_width, _TIP_LENGTH)], axis=1)
+            corner = np.stack(
+                [np.full_like(half_width, x), side * half_width, np.full_like(half_width, _TIP_LENGTH)], axis=1
+            )
             heights = poses[:, 2] + quat_rotate(poses[:, 3:], corner)[:, 2]
             lowest = min(lowest, float(heights.min()))
     return lowest - table_height
@@ -327,7 +327,9 @@ def palm_is_clear(poses: Array, obstacles: Array, margin: float) -> bool:
     """Whether no obstacle's corner or face centre comes within `margin` [m] of the palm along tool poses (T, 7)."""
     if len(obstacles) == 0:
         return True
-    points = compose(obstacles[:, None], np.concatenate([_CUBE_POINTS, np.tile([1.0, 0, 0, 0], (len(_CUBE_POINTS), 1))], 1))
+    points = compose(
+        obstacles[:, None], np.concatenate([_CUBE_POINTS, np.tile([1.0, 0, 0, 0], (len(_CUBE_POINTS), 1))], 1)
+    )
     in_tool = compose(inverse(poses)[:, None], points.reshape(1, -1, 7))[..., :3]
     inside = np.abs(in_tool - np.array([0.0, 0.0, PALM_CENTRE - TOOL_CENTRE])) < np.array(PALM_HALF) + margin
     return not inside.all(axis=-1).any()

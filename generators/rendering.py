@@ -12,9 +12,7 @@ from sim.rendering import FrameRenderer
 from trajectories import Episode
 
 
-def with_images(
-    episode: Episode, model: mujoco.MjModel, renderer: FrameRenderer, cameras: Sequence[str]
-) -> Episode:
+def with_images(episode: Episode, model: mujoco.MjModel, renderer: FrameRenderer, cameras: Sequence[str]) -> Episode:
     """The episode with camera frames drawn from its states.
 
     Args:
@@ -67,5 +65,3 @@ def render_episodes(
     """Stored episodes with frames of `resolution` x `resolution` pixels from the given cameras."""
     with FrameRenderer(workspace.model, resolution, resolution) as renderer:
         return [with_images(episode, model_of(workspace, episode), renderer, cameras) for episode in episodes]
-
-

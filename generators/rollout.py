@@ -19,8 +19,8 @@ from trajectories import Episode, EpisodeMeta
 class StepRecord:
     """What n lanes do in one control step."""
 
-    intended: Array  # (n, J + 1)
-    executed: Array  # (n, J + 1)
+    intended: np.ndarray  # (n, J + 1) float32
+    executed: np.ndarray  # (n, J + 1) float32
     tool: Array  # (n, 7) tool pose aimed at
     subtask: np.ndarray  # (n,)
     demo: np.ndarray  # (n,)
@@ -105,7 +105,7 @@ def build_episode(
     states = tape.states(lane)
     qpos = _component(sim, states, "qpos")[:-1]
     qvel = _component(sim, states, "qvel")[:-1]
-    joints, speeds = robot.joint_addresses(sim.model)
+    _, speeds = robot.joint_addresses(sim.model)
     measured = tape.rows(lane, "measured")
     opening = (qpos[:, robot.finger_addresses(sim.model)].mean(axis=1) / robot.finger_travel).clip(0, 1)
     arrays: dict[str, np.ndarray] = {

@@ -13,7 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -45,7 +45,7 @@ class GenerationConfig:
     """What shapes a data set besides its task, demos and seed."""
 
     # How segments are chosen, moved, joined and noised; how kept episodes are rendered.
-    engine: Options = Options()
+    engine: Options = field(default_factory=Options)
     # Scenes per chunk: the unit of work, of retry and of storage.
     chunk: int = 32
     # What scenes are drawn from.
@@ -149,13 +149,14 @@ def run(
     plan = make_plan(task, demos, seed, algorithm, config, scenes, engine)
     if dry_run:
         return _forecast(plan, engine, config, scenes, count, cameras, resolution, out)
-    store = Store.create(out, plan)
+    store = Store.create(out, _continued(plan, out, progress))
     done_before = set(store.committed())
     started_with = len(store)
     jobs = _jobs(store, task, demos, seed, config, scenes, count)
     account = _Account(store, count)
     progress.log = log_path(out)
-    with progress(f"generate {task}", scenes if scenes is not None else count) as bar:
+    resumed = len(done_before) * config.chunk if scenes is not None else started_with
+    with progress(f"generate {task}", scenes if scenes is not None else count, resumed) as bar:
         for _ in _commit(jobs, account, done_before, workers, address):
             bar.update(account.kept if count is not None else account.tried, account.outcomes)
         bar.update(account.kept if count is not None else account.tried, account.outcomes)
@@ -208,6 +209,16 @@ def make_plan(
         "versions": {"handful": __version__, "mujoco": mujoco.__version__},
         "commit": project_commit(),
     }
+
+
+def _continued(plan: dict[str, Any], out: str | Path, progress: Reporter) -> dict[str, Any]:
+    """The plan, under the commit at which the store at `out` was begun: a later commit may finish it, and says so."""
+    if not (Path(out) / "plan.json").is_file():
+        return plan
+    begun = Store.open(out).plan.get("commit")
+    if begun != plan["commit"]:
+        progress.say(f"note: '{out}' was begun at commit {begun} and is continued at {plan['commit']}")
+    return {**plan, "commit": begun}
 
 
 def _without_threads(plain: dict[str, Any]) -> dict[str, Any]:

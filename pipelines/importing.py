@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from handful import unknown_name
+from handful import InputError, unknown_name
 from scenes.task import get_task
 from trajectories.importers.isaaclab_mimic import import_isaaclab_mimic
 
@@ -28,6 +28,12 @@ def run(format: str, path: str | Path, task: str, out: str | Path) -> dict[str, 
     if format not in FORMATS:
         raise unknown_name("format", format, FORMATS)
     wanted = get_task(task)
-    sentences = wanted.instructions(wanted.fixed_roles() or {})
+    roles = wanted.fixed_roles()
+    if roles is None:
+        raise InputError(
+            f"'{task}' asks for another object in each scene, and {format} files do not say which one a demo meant; "
+            "import demos of a task with fixed roles, such as stack_three"
+        )
+    sentences = wanted.instructions(roles)
     names = [subtask.name for subtask in wanted.subtasks]
     return dict(import_isaaclab_mimic(path, task, out, sentences[0], sentences, names))

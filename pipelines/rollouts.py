@@ -111,7 +111,9 @@ def _check_policy(policy: Policy, workspace: Workspace) -> None:
     known = [workspace.model.camera(i).name for i in range(workspace.model.ncam)]
     for camera in policy.cameras:
         if camera not in known:
-            raise InputError(f"the policy looks through camera '{camera}'; '{workspace.task.name}' has: {', '.join(known)}")
+            raise InputError(
+                f"the policy looks through camera '{camera}'; '{workspace.task.name}' has: {', '.join(known)}"
+            )
 
 
 def _result(domain: Domain, task: str, ends: list[dict[str, Any]]) -> dict[str, Any]:
@@ -148,9 +150,9 @@ class Rollout:
         self.sim = BatchSim(workspace.model, workspace.embodiment, len(scenes), config.threads)
         self.monitor = Monitor(workspace, self.sim)
         self.lanes = np.arange(len(scenes))
-        where = [("evaluation", seed, workspace.task.name, scene.index) for scene in scenes]
-        self.noise = [random_stream(*w, "policy") for w in where]
-        self.sensor = [random_stream(*w, "sensor_noise") for w in where]
+        task = workspace.task.name
+        self.noise = [random_stream("evaluation", seed, task, scene.index, "policy") for scene in scenes]
+        self.sensor = [random_stream("evaluation", seed, task, scene.index, "sensor_noise") for scene in scenes]
         noise = domain.sensor
         self.camera = Photometric(noise.noise_std, noise.blur_sigma, noise.exposure_ev, noise.white_balance)
         self.drawn = [self.camera.draw(stream) for stream in self.sensor]
@@ -182,7 +184,7 @@ class Rollout:
                     self.sim.step(now, chunk[rows, t].astype(float))
                     self.monitor.update(now)
         self.monitor.give_up(self._undecided())
-        return [self._record(lane) for lane in self.lanes]
+        return [self._record(int(lane)) for lane in self.lanes]
 
     def _undecided(self) -> np.ndarray:
         return self.lanes[[outcome is None for outcome in self.monitor.outcome]]
@@ -250,6 +252,8 @@ def _save_videos(batch: Rollout, folder: Path, shown: Counter[str], most: int) -
         states = np.stack(batch.states[lane][::_VIDEO_STRIDE])
         with FrameRenderer(batch.workspace.model, _VIDEO_SIDE, _VIDEO_SIDE) as renderer:
             drawn = renderer.render_states(batch.sim.batch.get_model(lane), states, batch.policy.cameras)
-        pictures = [captioned(side_by_side(list(views)), lines) for views in zip(*drawn.values(), strict=True)]
+        pictures = [
+            captioned(side_by_side(list(views)), lines, above=True) for views in zip(*drawn.values(), strict=True)
+        ]
         name = folder / video_name(scene.domain, outcome.label)
         write_video(name, pictures, batch.sim.timing.rate / _VIDEO_STRIDE)

@@ -11,6 +11,7 @@ import numpy as np
 from sim.transforms import (
     Array,
     compose,
+    cross,
     matrix_from_quat,
     quat_conjugate,
     quat_from_matrix,
@@ -73,7 +74,7 @@ class Chain:
     def jacobian(self, q: Array) -> Array:
         """Geometric Jacobians (N, 6, J) of the tool: linear [m/rad] above angular, both in the base frame."""
         position, _, axes, origins = self._walk(np.asarray(q, float))
-        linear = np.cross(axes, position[:, None] - origins)
+        linear = cross(axes, position[:, None] - origins)
         return np.concatenate([linear, axes], axis=-1).transpose(0, 2, 1)
 
 
@@ -103,8 +104,8 @@ def solve_inverse(
 ) -> InverseResult:
     """Damped least squares inverse kinematics with joint limits and a null-space posture, for N targets at once.
 
-    Each iteration moves by dq = J^T (J J^T + lambda^2 I)^-1 e + (I - J^+ J) k (posture - q), clipped to `max_step` and to
-    the joint limits (Wampler, IEEE Trans. SMC 16(1), 1986; null-space term after Liegeois, 1977). lambda falls with
+    Each iteration moves by dq = J^T (J J^T + lambda^2 I)^-1 e + (I - J^+ J) k (posture - q), clipped to `max_step`
+    and to the joint limits (Wampler, IEEE Trans. SMC 16(1), 1986; null-space term after Liegeois, 1977). lambda falls with
     the error, so that the last iterations converge quadratically away from singularities.
 
     Args:
@@ -149,5 +150,5 @@ def _error_and_jacobian(chain: Chain, q: Array, target: Array) -> tuple[Array, A
     position, rotation, axes, origins = chain._walk(q)
     turn = rotvec_from_quat(quat_multiply(target[:, 3:], quat_conjugate(quat_from_matrix(rotation))))
     error = np.concatenate([target[:, :3] - position, turn], axis=-1)
-    linear = np.cross(axes, position[:, None] - origins)
+    linear = cross(axes, position[:, None] - origins)
     return error, np.concatenate([linear, axes], axis=-1).transpose(0, 2, 1)
