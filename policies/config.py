@@ -49,8 +49,13 @@ class TrainConfig:
     time_law: TimeLaw = "beta"
     # Euler steps at inference.
     euler_steps: int = 5
+    # Factor on the noise that inference starts from: below 1 for actions nearer to the middle of what was learnt.
+    noise_scale: float = 1.0
     # Samples per step.
     batch_size: int = 128
+    # Windows drawn for each one that is learnt from; those with more motion ahead are preferred. Which object is meant
+    # shows only in the approach, a fifth of an episode; standing still teaches little.
+    focus: int = 3
     # Training time [minutes], with a schedule that ends when they do; null: `steps` decides, reproducibly.
     minutes: float | None = None
     # Training steps, where `minutes` is null.
@@ -98,7 +103,7 @@ class TrainConfig:
         for name, valid in choices.items():
             if getattr(self, name) not in valid:
                 raise unknown_name(name, getattr(self, name), valid)
-        for name in ("horizon", "execute", "flow_times", "euler_steps", "batch_size", "steps", "checkpoints"):
+        for name in ("horizon", "execute", "flow_times", "euler_steps", "batch_size", "focus", "steps", "checkpoints"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} must be at least 1, got {getattr(self, name)}")
         for name in ("proprio_dropout", "domain_dropout", "word_dropout", "validation_fraction", "ema", "warmup"):
@@ -107,7 +112,15 @@ class TrainConfig:
         for name in ("learning_rate", "clip"):
             if not getattr(self, name) > 0:
                 raise InputError(f"{name} must be positive, got {getattr(self, name)}")
-        for name in ("weight_decay", "waypoint_weight", "proprio_noise", "final_rate", "seed", "threads"):
+        for name in (
+            "weight_decay",
+            "waypoint_weight",
+            "proprio_noise",
+            "noise_scale",
+            "final_rate",
+            "seed",
+            "threads",
+        ):
             if not getattr(self, name) >= 0:
                 raise InputError(f"{name} must not be negative, got {getattr(self, name)}")
         if self.minutes is not None and not self.minutes > 0:

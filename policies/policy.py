@@ -194,7 +194,9 @@ class Policy:
                 embodiment=full,
                 domain=torch.full_like(full, domain),
             )
-            actions = self.network.sample(seen, padded(noise.astype(np.float32)), self.config.euler_steps)
+            actions = self.network.sample(
+                seen, padded(noise.astype(np.float32) * np.float32(self.config.noise_scale)), self.config.euler_steps
+            )
         return actions[:rows, :, : noise.shape[-1]].cpu().numpy()
 
     def _check(

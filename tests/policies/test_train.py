@@ -123,7 +123,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_checkpoint(episod
     def poisoned(step: int, size: int) -> dict:
         drawn = batch(step, size)
         if step == 5:
-            drawn["action"][0, 0, 0] = np.nan
+            drawn["action"][:, 0, 0] = np.nan
         return drawn
 
     monkeypatch.setattr(trainer.blend, "batch", poisoned)
