@@ -7,7 +7,6 @@ still stands on the table, and the next segment would drag it.
 """
 
 import itertools
-import itertools
 from dataclasses import dataclass
 
 import numpy as np
