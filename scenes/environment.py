@@ -13,7 +13,7 @@ import mujoco
 import numpy as np
 from gymnasium import spaces
 
-from handful import InputError, Namespace, random_stream, unknown_name
+from handful import InputError, JobError, Namespace, random_stream, unknown_name
 from scenes.domains import get_domain
 from scenes.monitor import Monitor
 from scenes.outcome import Outcome
@@ -127,6 +127,7 @@ class TaskEnvironment(gymnasium.Env[Observation, np.ndarray]):
 
         Raises:
             InputError: an unknown option, or a negative seed or scene.
+            JobError: the scene cannot be simulated.
         """
         super().reset(seed=seed)
         options = options or {}
@@ -144,6 +145,8 @@ class TaskEnvironment(gymnasium.Env[Observation, np.ndarray]):
         self._sensor = random_stream(self._namespace, self._seed, self._workspace.task.name, index, "sensor_noise")
         load_scenes(self._sim, self._workspace, _LANE, [self._scene])
         self._monitor.begin(_LANE, [self._scene])
+        if self._sim.diverged[0]:
+            raise JobError(f"scene {index} of seed {self._seed} diverged while its objects came to rest; skip it")
         self._model = self._sim.batch.get_model(0)
         self._observation = self._observe(self._scene)
         return self._shown(), self._info(self._scene)

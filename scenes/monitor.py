@@ -74,6 +74,8 @@ class Monitor:
         self.met[ids], self.held[ids] = False, 0
         world = self.workspace.observe(self.sim, ids)
         self._start[ids] = np.stack([world.objects[name][:, :3] for name in objects], axis=1)
+        # While coming to rest, before anything was done.
+        self._decide(np.asarray(ids), self.sim.diverged[ids], Outcome.DIVERGED)
 
     def update(self, ids: np.ndarray) -> World:
         """Judge scenes after a control step; returns what was seen, so that it need not be read twice."""

@@ -6,7 +6,7 @@ import pytest
 from scenes.cubes import EDGE
 from scenes.monitor import Monitor
 from scenes.outcome import Outcome
-from tests.arm import DOWN, LANE, Arm
+from tests.arm import DOWN, LANE, Arm, nothing
 
 HOLD = 20  # control steps in the second that success must hold
 
@@ -152,6 +152,14 @@ def test_the_target_may_be_moved(lift: Judged) -> None:
 def test_a_diverged_scene_says_so(lift: Judged) -> None:
     lift.sim.qvel[0] = 1e12
     lift.wait(3)
+    assert lift.outcome is Outcome.DIVERGED
+
+
+def test_a_scene_that_diverged_before_it_began_says_so(lift: Judged) -> None:
+    lift.sim.qvel[0] = 1e12
+    lift.after_step = nothing
+    lift.wait(3)
+    lift.monitor.begin(LANE, [lift.scene])
     assert lift.outcome is Outcome.DIVERGED
 
 
