@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import mujoco
 import numpy as np
 import pytest
 
@@ -173,6 +174,21 @@ def test_kept_episodes_hold_the_goal_for_their_last_second(lifted: ChunkResult) 
         table = -0.0031 + episode.meta.ledger["physics"]["table_height"]
         assert (target[:, 2] - 0.0234 - table >= 0.08).all()
         assert np.abs(np.diff(target[:, :3], axis=0)).max() * 20 < 0.011
+
+
+def test_nothing_is_penetrated_by_a_millimetre_and_grip_and_torque_keep_their_limits(stacked: ChunkResult) -> None:
+    workspace = build_workspace("stack_three")
+    episode = stacked.episodes[0]
+    sim = BatchSim(workspace.model, PANDA, 1)
+    load_scenes(sim, workspace, np.array([0]), [draw_scene(workspace, SIM, "generation", 0, episode.meta.scene)])
+    model = sim.batch.get_model(0)
+    data, dofs = mujoco.MjData(model), PANDA.joint_addresses(model)[1]
+    for row in episode.arrays["state"]:
+        mujoco.mj_setState(model, data, row, mujoco.mjtState.mjSTATE_INTEGRATION.value)
+        mujoco.mj_forward(model, data)
+        assert data.ncon == 0 or data.contact.dist.min() > -1e-3
+        assert (np.abs(data.qfrc_actuator[dofs]) <= [87.0] * 4 + [12.0] * 3).all()
+        assert np.abs(data.actuator_force[model.actuator(PANDA.gripper_actuator).id]) <= 70.0
 
 
 def slippery(ranges: physics.PhysicsRanges) -> physics.PhysicsRanges:

@@ -111,6 +111,23 @@ def test_scenes_count_up_and_can_be_asked_for() -> None:
     assert same(env.reset()[0], asked)
 
 
+def test_an_unseeded_reset_tells_the_seed_that_repeats_it() -> None:
+    env = make()
+    first, info = env.reset()
+    assert same(env.reset(seed=info["seed"])[0], first)
+    assert make().reset()[1]["seed"] != info["seed"]
+
+
+def test_environments_can_be_vectorised() -> None:
+    many = gymnasium.make_vec("handful/Lift-v0", num_envs=2, vectorization_mode="sync", cameras=())
+    observation, info = many.reset(seed=[4, 5])
+    for i, seed in enumerate((4, 5)):
+        alone, _ = make().reset(seed=seed)
+        np.testing.assert_array_equal(observation["joint_position"][i], alone["joint_position"])
+        assert observation["instruction"][i] == alone["instruction"] == info["instruction"][i]
+    many.close()
+
+
 def test_evaluation_and_generation_draw_different_scenes() -> None:
     here = make(namespace="evaluation").reset(seed=0)[0]
     there = make(namespace="generation").reset(seed=0)[0]
