@@ -15,6 +15,14 @@ from sim.transforms import Array
 # How far above its resting place an object starts, so that it never starts inside the table [m].
 _DROP = 0.0002
 
+# Streams that a scene is drawn from, and those that each attempt at it opens anew.
+_DRAWN_ONCE: tuple[Stream, ...] = ("scene", "appearance")
+_PER_ATTEMPT: dict[Namespace, tuple[Stream, ...]] = {
+    "generation": ("source", "motion_noise", "sensor_noise"),
+    "evaluation": ("policy", "sensor_noise"),
+    "recording": ("operator",),
+}
+
 
 @dataclass(frozen=True)
 class Scene:
@@ -65,9 +73,13 @@ class Scene:
         return {**looks, **physics.fields_from_ledger(self.ledger["physics"], workspace.model, workspace.embodiment)}
 
     def seeds(self, task: str, attempt: int) -> dict[str, Any]:
-        """The random streams behind an attempt, as stored in provenance."""
-        names: tuple[Stream, ...] = ("scene", "appearance", "source", "motion_noise", "sensor_noise")
-        keys = {name: list(stream_key(self.namespace, task, self.index, name, attempt)) for name in names}
+        """The random streams behind an attempt, as stored in provenance.
+
+        A scene is drawn once, so its own streams are those of attempt 0 whatever the attempt.
+        """
+        keys = {name: list(stream_key(self.namespace, task, self.index, name)) for name in _DRAWN_ONCE}
+        for name in _PER_ATTEMPT[self.namespace]:
+            keys[name] = list(stream_key(self.namespace, task, self.index, name, attempt))
         return {"namespace": self.namespace, "seed": self.seed, "attempt": attempt, "keys": keys}
 
 

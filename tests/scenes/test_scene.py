@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -108,13 +109,36 @@ def test_latency_and_offsets_reach_the_controller() -> None:
     np.testing.assert_array_equal(sim.joint_offset[0], scene.ledger["physics"]["joint_offset"])
 
 
-def test_provenance_names_streams_that_can_be_opened_again() -> None:
-    scene = drawn(4, seed=9)
-    seeds = scene.seeds("lift", attempt=2)
-    for name, key in seeds["keys"].items():
-        sequence = np.random.SeedSequence(seeds["seed"], spawn_key=tuple(key))
-        again = np.random.Generator(np.random.PCG64(sequence)).random(4)
-        np.testing.assert_array_equal(again, random_stream("generation", 9, "lift", 4, name, 2).random(4))
+@pytest.mark.parametrize(
+    ("namespace", "names"),
+    [
+        ("generation", {"source", "motion_noise", "sensor_noise"}),
+        ("evaluation", {"policy", "sensor_noise"}),
+        ("recording", {"operator"}),
+    ],
+)
+def test_provenance_names_the_streams_of_the_attempt(namespace: Namespace, names: set[str]) -> None:
+    seeds = drawn(4, seed=9, namespace=namespace).seeds("lift", attempt=2)
+    assert set(seeds["keys"]) == {"scene", "appearance"} | names
+    for name in names:
+        np.testing.assert_array_equal(
+            reopened(seeds, name).random(4), random_stream(namespace, 9, "lift", 4, name, 2).random(4)
+        )
+
+
+def reopened(seeds: dict[str, Any], name: str) -> np.random.Generator:
+    """A stream opened from provenance alone."""
+    sequence = np.random.SeedSequence(seeds["seed"], spawn_key=tuple(seeds["keys"][name]))
+    return np.random.Generator(np.random.PCG64(sequence))
+
+
+def test_provenance_of_a_retry_draws_the_same_scene_again() -> None:
+    task, scene = build_workspace("lift").task, drawn(4, seed=9)
+    rng = reopened(scene.seeds("lift", attempt=2), "scene")
+    assert task.draw_roles(rng) == scene.roles
+    poses = task.draw_poses(rng)
+    for name, pose in scene.ledger["poses"].items():
+        np.testing.assert_array_equal(poses[name], pose)
 
 
 def test_a_negative_seed_is_refused() -> None:
