@@ -1,4 +1,4 @@
-"""Three short demonstrations per task by the scripted operator, recorded once per test run."""
+"""A few demonstrations per task by the scripted operator, recorded once per test run."""
 
 from pathlib import Path
 
@@ -41,7 +41,7 @@ def lift_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def stack_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return _store(tmp_path_factory.mktemp("demos") / "stack", _record("stack_three", 3))
+    return _store(tmp_path_factory.mktemp("demos") / "stack", _record("stack_three", 2))
 
 
 @pytest.fixture(scope="session")
