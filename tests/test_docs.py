@@ -1,0 +1,378 @@
+"""The documents keep their word: commands and Python run, tables say what the code says, no link is dead."""
+
+import dataclasses
+import json
+import re
+import shlex
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import click
+import h5py
+import numpy as np
+import pytest
+from typer.main import get_command
+
+import handful
+from generators.augment import MotionNoise
+from generators.planning import PLAIN, PlanOptions
+from pipelines.cli import app
+from pipelines.configuration import resolve
+from pipelines.generate import GenerationConfig
+from pipelines.quickstart import QuickstartConfig
+from pipelines.rollouts import RolloutConfig
+from policies.config import load_config
+from scenes.domains import SIM, TWIN_DEV_0
+from scenes.monitor import Strictness
+from scenes.outcome import Outcome
+from sim.transforms import matrix_from_quat
+from trajectories import Store
+from trajectories.importers import isaaclab_mimic
+from trajectories.schema import REQUIRED, SCHEMA
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+VERBS: Mapping[str, click.Command] = get_command(app).commands  # type: ignore[attr-defined]
+
+
+def read(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def blocks(name: str, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", read(name), re.DOTALL)
+
+
+def commands(name: str) -> list[list[str]]:
+    """The words after `handful` in every shell line of a page that starts with it."""
+    text = "".join(blocks(name, "bash")).replace("\\\n", " ")
+    return [shlex.split(line, comments=True)[1:] for line in text.splitlines() if line.startswith("handful ")]
+
+
+def rows(name: str, heading: str) -> list[list[str]]:
+    """The cells below the header of the table whose header begins with `heading`."""
+    lines = read(name).splitlines()
+    (start,) = (i for i, line in enumerate(lines) if re.match(rf"\| {re.escape(heading)} \|", line))
+    found = []
+    for line in lines[start + 2 :]:
+        if not line.startswith("|"):
+            break
+        found.append([cell.strip().strip("`") for cell in line.strip("|").split(" |")])
+    return found
+
+
+def columns(name: str, heading: str, count: int) -> list[tuple[str, ...]]:
+    return [tuple(row[:count]) for row in rows(name, heading)]
+
+
+# Commands
+
+
+def overrides_fit(verb: str, parsed: dict[str, Any]) -> None:
+    given = list(parsed.get("overrides") or ())
+    if verb == "train":
+        load_config(parsed["preset"], given)
+        return
+    kinds = {"generate": GenerationConfig, "evaluate": RolloutConfig, "quickstart": QuickstartConfig}
+    if verb in kinds:
+        resolve(kinds[verb], None, given)
+    else:
+        assert not given
+
+
+def parse(words: list[str]) -> None:
+    verb, *rest = words
+    assert verb in VERBS
+    overrides_fit(verb, VERBS[verb].make_context(verb, rest).params)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_command_is_taken_by_the_command_line(page: Path) -> None:
+    for words in commands(str(page.relative_to(ROOT))):
+        if words[-1] == "--help":
+            assert words == ["--help"] or words[0] in VERBS
+        else:
+            parse(words)
+
+
+def test_commands_inside_sentences_and_tables_exist() -> None:
+    spans = [span for page in PAGES for span in re.findall(r"`(handful [^`\n]+)`", page.read_text(encoding="utf-8"))]
+    assert len(spans) > 10
+    for span in spans:
+        _, verb, *rest = span.split()
+        assert verb in VERBS, span
+        if "--out" in rest:
+            parse([verb, *rest])
+        known = {name for parameter in VERBS[verb].params for name in parameter.opts} | {"--help"}
+        assert {word for word in rest if word.startswith("--")} <= known, span
+
+
+def tiny(words: list[str]) -> list[str]:
+    """The same command on next to nothing."""
+    small = {"--scenes": "2", "--count": "2", "--episodes": "1", "--preset": "tiny", "--grid": "1", "--minutes": None}
+    result = []
+    for before, word in zip([None, *words], words, strict=False):
+        if word in small and small[word] is None:
+            continue
+        if before in small:
+            if small[before] is not None:
+                result.append(str(small[before]))
+            continue
+        result.append(word)
+    more = {
+        "generate": ["--workers", "0", "--resolution", "32", "chunk=2"],
+        "train": ["steps=2", "checkpoints=1", "batch_size=4", "focus=1", "threads=1"],
+        "evaluate": ["videos=0", "threads=1", "execute=16"],
+    }
+    return [*result, *more.get(words[0], [])]
+
+
+def write_isaaclab_mimic(path: Path, source: Store, count: int) -> None:
+    """Demos of a store in Isaac Lab Mimic's HDF5 layout, as a person's would come."""
+    with h5py.File(path, "w") as file:
+        file.create_group("data").attrs["env_args"] = '{"env_name": "Isaac-Stack-Cube-Franka-IK-Rel-Mimic-v0"}'
+        for index in range(count):
+            arrays = source.episode(index).arrays
+            steps = len(arrays["subtask"])
+            fingers = 0.04 * np.repeat(arrays["observation/gripper_opening"], 2, axis=1)
+            joints = np.concatenate([arrays["observation/joint_position"], fingers], axis=1)
+            actions = np.zeros((steps, 7), np.float32)
+            actions[:, 6] = np.where(arrays["action/intended"][:, -1] > 0.5, 1, -1)
+            group = file.create_group(f"data/demo_{index}")
+            group["actions"] = actions
+            group["initial_state/articulation/robot/joint_position"] = joints[:1]
+            group["initial_state/articulation/robot/root_pose"] = np.array([[0, 0, 0, 1, 0, 0, 0]], np.float32)
+            group["obs/joint_pos"] = joints - 0.3
+            group["obs/joint_vel"] = np.zeros_like(joints)
+            poses = {name: arrays[f"objects/{name}"] for name in ("cube_1", "cube_2", "cube_3")}
+            info = group.create_group("obs/datagen_info")
+            info["eef_pose/franka"] = homogeneous(arrays["observation/tool_pose_in_base"])
+            for name, pose in poses.items():
+                info[f"object_pose/{name}"] = homogeneous(pose)
+            for done, name in enumerate(("grasp_1", "stack_1", "grasp_2")):
+                info[f"subtask_term_signals/{name}"] = arrays["subtask"] > done
+
+
+def homogeneous(poses: np.ndarray) -> np.ndarray:
+    matrices = np.tile(np.eye(4), (len(poses), 1, 1))
+    matrices[:, :3, :3], matrices[:, :3, 3] = matrix_from_quat(poses[:, 3:].astype(float)), poses[:, :3]
+    return matrices
+
+
+@pytest.fixture
+def run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[[list[str]], dict[str, Any]]:
+    """Runs a command in an empty folder with the bundled demos beside it; returns its JSON."""
+    monkeypatch.chdir(tmp_path)
+    # Reading an untrusted file in another process first has its own tests, and takes seconds.
+    monkeypatch.setattr(isaaclab_mimic, "rehearse", lambda *_: None)
+
+    def call(words: list[str]) -> dict[str, Any]:
+        capsys.readouterr()
+        code = app([*words, "--json"], standalone_mode=False)
+        printed = capsys.readouterr()
+        assert not code, (words, printed.err)
+        return dict(json.loads(printed.out.splitlines()[-1]))
+
+    return call
+
+
+def promised_keys() -> dict[str, set[str]]:
+    return {row[0]: set(re.findall(r"\w+", row[2])) for row in rows("docs/contracts.md", "verb")}
+
+
+def test_the_readme_runs_from_human_demos_to_a_report(run: Callable[[list[str]], dict[str, Any]]) -> None:
+    write_isaaclab_mimic(Path("human_demos.hdf5"), Store.open(ROOT / "demos" / "stack_three"), 3)
+    keys = promised_keys()
+    done = []
+    for words in commands("README.md"):
+        import time; t0=time.time()
+        assert set(run(tiny(words))) == keys[words[0]], words
+        import sys; print(words[0], time.time()-t0, file=sys.__stderr__)
+        done.append(words[0])
+    assert set(done) == {"import", "generate", "inspect", "view", "train", "evaluate", "report"}
+    assert Path("runs/stack/report.html").stat().st_size > 10_000
+
+
+def test_recording_and_drawing_scenes_run(run: Callable[[list[str]], dict[str, Any]]) -> None:
+    shown = [words for page in PAGES for words in commands(str(page.relative_to(ROOT)))]
+    for verb in ("record", "scenes"):
+        words = next(words for words in shown if words[0] == verb)
+        assert set(run(tiny(words))) == promised_keys()[verb]
+
+
+def test_results_have_the_keys_that_the_contracts_name() -> None:
+    from pipelines.rollouts import _result
+
+    record = _result(SIM, "lift", [{"outcome": "success"}])
+    sentence = re.search(r"Each of `results` has (.*?)\.", read("docs/contracts.md"), re.DOTALL)
+    assert sentence is not None
+    assert set(re.findall(r"`(\w+)`", sentence[1])) == set(record)
+
+
+def test_the_verbs_of_the_contracts_are_those_of_the_help() -> None:
+    with click.Context(get_command(app), info_name="handful") as context:  # type: ignore[arg-type]
+        text = get_command(app).get_help(context)  # type: ignore[arg-type]
+    listed = re.findall(r"^  ([a-z]+)  ", text.split("Commands:")[1], re.MULTILINE)
+    assert [row[0] for row in rows("docs/contracts.md", "verb")] == listed
+
+
+# Python
+
+
+def python_blocks() -> list[Any]:
+    return [
+        pytest.param(code, id=f"{page.stem}-{number}")
+        for page in PAGES
+        for number, code in enumerate(blocks(str(page.relative_to(ROOT)), "python"))
+    ]
+
+
+@pytest.mark.parametrize("code", python_blocks())
+def test_python_runs(code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "demos").symlink_to(ROOT / "demos")
+    monkeypatch.chdir(tmp_path)
+    exec(compile(code, "<document>", "exec"), {"__name__": "__main__"})
+
+
+def test_what_data_md_writes_can_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (code,) = (block for block in blocks("docs/data.md", "python") if "Store.create" in block)
+    exec(compile(code, "<document>", "exec"), {})
+    store = Store.open("mine.zarr")
+    assert (len(store), store.sealed_episodes, store.verify()) == (1, 1, [])
+
+
+# Tables
+
+
+def test_the_episode_record_is_the_schemas() -> None:
+    expected = []
+    for key in SCHEMA:
+        name = key.name + "<name>" * key.name.endswith("/")
+        always = "yes" if key.name in REQUIRED else ""
+        expected.append([name, key.rows, key.dtype or "as in MjModel", key.unit, always])
+    assert rows("docs/contracts.md", "key") == expected
+
+
+def test_the_outcomes_are_the_codes() -> None:
+    assert rows("docs/contracts.md", "outcome") == [[outcome.label, outcome.value] for outcome in Outcome]
+
+
+def test_the_rules_of_success_are_the_judges() -> None:
+    expected = [(field.name, str(field.default)) for field in dataclasses.fields(Strictness)]
+    assert columns("docs/contracts.md", "rule", 2) == expected
+
+
+def test_the_streams_have_the_numbers_that_data_sets_hold() -> None:
+    table = rows("docs/contracts.md", "number")
+    names = [row[1] for row in table if row[1]]
+    streams = [row[2] for row in table]
+    assert names == list(handful._NAMESPACES)
+    assert streams == list(handful._STREAMS)
+    for number, namespace in enumerate(names):
+        for index, stream in enumerate(streams):
+            key = handful.stream_key(namespace, "lift", 7, stream, 2)  # type: ignore[arg-type]
+            assert (key[0], *key[2:]) == (number, 7, index, 2)
+
+
+def test_the_options_of_generation_are_the_codes() -> None:
+    expected = []
+    for field in dataclasses.fields(PlanOptions):
+        expected.append((f"engine.plan.{field.name}", str(field.default), str(getattr(PLAIN, field.name))))
+    for field in dataclasses.fields(MotionNoise):
+        expected.append((f"engine.noise.{field.name}", str(field.default), str(field.default)))
+    config = GenerationConfig()
+    rest = {"engine.threads": config.engine.threads, "chunk": config.chunk, "domain": config.domain}
+    expected += [(name, str(value), str(value)) for name, value in rest.items()]
+    assert columns("docs/generation.md", "option", 3) == expected
+    groups = {field.name for field in dataclasses.fields(config.engine)}
+    assert groups == {"plan", "noise", "threads", "cameras", "resolution"}
+    assert {field.name for field in dataclasses.fields(config)} == {"engine", "chunk", "domain"}
+
+
+def test_the_options_of_evaluation_are_the_codes() -> None:
+    expected = [(field.name, str(field.default)) for field in dataclasses.fields(RolloutConfig)]
+    assert columns("docs/evaluation.md", "override", 2) == expected
+
+
+def test_the_presets_are_those_of_configs() -> None:
+    expected = []
+    for path in ("tiny", "small", "base"):
+        config = load_config(path)
+        budget = f"{config.steps} steps" if config.minutes is None else f"{config.minutes:g} minutes"
+        model = config.model
+        sizes = (model.image_size, model.width, model.expert_layers, config.batch_size, config.flow_times)
+        expected.append([path, *map(str, sizes), budget])
+    assert rows("docs/training.md", "preset") == expected
+    assert sorted(path.stem for path in (ROOT / "configs" / "policy").glob("*.yaml")) == ["base", "small", "tiny"]
+
+
+def test_the_twin_differs_from_training_as_the_page_says() -> None:
+    def spelled(ends: tuple[float, float]) -> str:
+        return f"{ends[0]:g}" if ends[0] == ends[1] else f"{ends[0]:g} to {ends[1]:g}"
+
+    axes = {
+        "physics": (vars(SIM.physics), vars(TWIN_DEV_0.physics)),
+        "appearance": (SIM.appearance.intervals(), TWIN_DEV_0.appearance.intervals()),
+        "sensor": (vars(SIM.sensor), vars(TWIN_DEV_0.sensor)),
+    }
+    expected = []
+    for group, (sim, twin) in axes.items():
+        for name, ends in sim.items():
+            if ends != twin[name]:
+                expected.append((f"{group}.{name}", spelled(ends), spelled(twin[name])))
+    assert columns("docs/evaluation.md", "axis", 3) == expected
+    assert not set(TWIN_DEV_0.appearance.table_materials) & set(SIM.appearance.table_materials)
+
+
+def test_limits_of_the_robot_are_those_of_the_model() -> None:
+    from scenes.workspace import build_workspace
+
+    text = read("docs/contracts.md")
+    limits = re.search(r"limited to (\d+) N m .*? and (\d+) N m .*? to (\d+) N over", text, re.DOTALL)
+    assert limits is not None
+    model = build_workspace("lift").model
+    torques = [model.joint(f"joint{i}").actfrcrange[1] for i in range(1, 8)]
+    grip = model.actuator("gripper").forcerange[1]
+    assert torques == [float(limits[1])] * 4 + [float(limits[2])] * 3
+    assert grip == float(limits[3])
+
+
+# Links and pictures
+
+
+def slug(heading: str) -> str:
+    """The anchor that a Markdown heading gets."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_no_link_is_dead(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)]+)\)", page.read_text(encoding="utf-8")):
+        if target.startswith(("http://", "https://")):
+            continue
+        path, _, anchor = target.partition("#")
+        found = (page.parent / path) if path else page
+        assert found.exists(), target
+        if anchor:
+            headings = re.findall(r"^#+ (.+)$", found.read_text(encoding="utf-8"), re.MULTILINE)
+            assert anchor in map(slug, headings), target
+
+
+def test_files_that_the_pages_name_exist() -> None:
+    for page in PAGES:
+        for name in re.findall(r"`(?:python )?((?:\w+/)+\w+\.(?:py|md))", page.read_text(encoding="utf-8")):
+            assert (ROOT / name).is_file(), f"{page.name}: {name}"
+
+
+@pytest.mark.parametrize("picture", sorted((ROOT / "docs" / "images").glob("*.svg")), ids=lambda path: path.stem)
+def test_drawings_are_well_formed_and_say_what_they_show(picture: Path) -> None:
+    root = ElementTree.parse(picture).getroot()
+    title = root.find("{http://www.w3.org/2000/svg}title")
+    assert title is not None
+    assert title.text
+    assert any(picture.name in page.read_text(encoding="utf-8") for page in PAGES)
