@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from generators.segmentation import Segment
+from handful import InputError
 from scenes.cubes import EDGE
 from scenes.task import Subtask
 from sim.kinematics import Chain, solve_inverse
@@ -63,6 +64,17 @@ class PlanOptions:
     palm_clearance: float = 0.004
     # Tries at a scene, each from its beginning.
     max_attempts: int = 3
+
+    def __post_init__(self) -> None:
+        for name in ("choices", "plain_steps", "max_attempts"):
+            if getattr(self, name) < 1:
+                raise InputError(f"plan.{name} must be at least 1, got {getattr(self, name)}")
+        for name in ("speed", "turn_speed"):
+            if not getattr(self, name) > 0:
+                raise InputError(f"plan.{name} must be more than 0, got {getattr(self, name)}")
+        for name in ("approach", "headroom"):
+            if not getattr(self, name) >= 0:
+                raise InputError(f"plan.{name} must be at least 0 m, got {getattr(self, name)}")
 
 
 PLAIN = PlanOptions(object_symmetry=False, screening=False, late_entry=False, clearance=False, max_attempts=1)

@@ -241,7 +241,7 @@ def train(
     out: Annotated[Path, typer.Option("--out", help="Run folder to make, or to resume.")],
     overrides: Overrides = None,
     preset: Annotated[str, typer.Option("--preset", help="tiny, small or base.")] = "tiny",
-    minutes: Annotated[float | None, typer.Option("--minutes", min=0.0, help="Stop after so long.")] = None,
+    minutes: Annotated[float | None, typer.Option("--minutes", help="Stop after so long; more than 0.")] = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:

@@ -7,6 +7,7 @@ project sees plain dataclasses whose own checks run at construction.
 
 import dataclasses
 import json
+import math
 import subprocess
 import types
 import typing
@@ -191,6 +192,8 @@ def _convert_scalar(hint: Any, value: Any, where: str) -> Any:
     if hint is int and isinstance(value, int) and not isinstance(value, bool):
         return value
     if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
+        if not math.isfinite(value):
+            raise _wrong(where, value, "a finite number")
         return float(value)
     if hint is str and isinstance(value, str):
         return value

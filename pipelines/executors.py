@@ -50,19 +50,26 @@ def run_tasks(
         HandfulError: as a task raised it.
         JobError: a task raised anything else, or its process died `MAX_TRIES` times.
     """
-    if workers < 0:
-        raise InputError(f"workers must be >= 0, got {workers}; 0 runs in this process")
+    check_workers(workers, address)
     if in_flight is not None and in_flight < 1:
         raise InputError(f"in_flight must be >= 1, got {in_flight}")
     if address is not None:
-        if workers == 0:
-            raise InputError(
-                f"Ray at '{address}' needs workers >= 1, got 0; leave the address out to run in this process"
-            )
         return _run_on_ray(function, arguments, workers, address, in_flight or 2 * workers)
     if workers == 0:
         return _run_here(function, arguments)
     return run_in_processes(function, arguments, min(workers, max(1, len(arguments))), MAX_TRIES)
+
+
+def check_workers(workers: int, address: str | None) -> None:
+    """Refuse what no executor can do, before anything is made for it.
+
+    Raises:
+        InputError: a negative number of workers, or Ray without any.
+    """
+    if workers < 0:
+        raise InputError(f"workers must be >= 0, got {workers}; 0 runs in this process")
+    if address is not None and workers == 0:
+        raise InputError(f"Ray at '{address}' needs workers >= 1, got 0; leave the address out to run in this process")
 
 
 def explain(index: int, error: BaseException) -> HandfulError:
@@ -146,7 +153,11 @@ def _start_ray(address: str, workers: int) -> None:
         else:
             _knock(address)
             ray.init(address, **quiet)
-    except (OSError, ValueError, RuntimeError) as error:
+    except ValueError as error:  # Ray's word for an address that is none
+        raise InputError(
+            f"'{address}' is no address of Ray's ({error}); give 'local', 'auto', 'HOST:PORT' or 'ray://HOST:PORT'"
+        ) from error
+    except (OSError, RuntimeError) as error:
         text = " ".join(str(error).split())
         raise JobError(f"cannot reach Ray at '{address}': {text[:200]}") from error
 

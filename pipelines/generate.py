@@ -25,7 +25,7 @@ from generators.demos import load_demos
 from generators.planning import PLAIN, PlanOptions
 from handful import InputError, JobError, __version__, unknown_name
 from pipelines.configuration import project_commit, resolve, to_plain
-from pipelines.executors import run_tasks
+from pipelines.executors import check_workers, run_tasks
 from pipelines.progress import Reporter
 from scenes.domains import get_domain
 from scenes.task import get_task
@@ -141,6 +141,7 @@ def run(
         InputError: anything asked for that cannot be; before work starts.
         JobError: a worker that keeps dying, a full disk.
     """
+    check_workers(workers, address)
     config = configure(algorithm, cameras, resolution, overrides)
     demos = Path(demos) if demos is not None else BUNDLED / task
     get_task(task)
@@ -173,6 +174,10 @@ def configure(algorithm: str, cameras: tuple[str, ...], resolution: int, overrid
     """The generation's configuration from the command line's parts."""
     if algorithm not in ALGORITHMS:
         raise unknown_name("algorithm", algorithm, ALGORITHMS)
+    for override in overrides:
+        for name in ("cameras", "resolution"):
+            if override.startswith(f"engine.{name}="):
+                raise InputError(f"'{override}' would be overruled by --{name}; give --{name} instead")
     plain = to_plain(ALGORITHMS[algorithm])
     preset = [f"engine.plan.{name}={value}" for name, value in plain.items()]
     config = resolve(GenerationConfig, None, [*preset, *overrides])

@@ -41,7 +41,12 @@ def inspect(path: Path, verify: bool) -> tuple[dict[str, Any], RenderableType]:
     record = {name: _read(fact, problems) for name, fact in facts.items()}
     tables = _read(lambda: _tables(store), problems) or []
     if verify:
-        verdict = "whole: every file is as it was committed" if not problems else f"damaged: {len(problems)} problems"
+        verdict = "whole: every file is as it was committed"
+        if problems:
+            unfinished = _read(lambda: store.sealed_episodes is None, problems)
+            verdict = f"{'unfinished or damaged' if unfinished else 'damaged'}: {len(problems)} problems"
+            if unfinished:
+                verdict += "; the command that made it goes on where it stopped"
         tables += [Text(f"\n{verdict}", style="bold"), *(Text(f"  {problem}") for problem in problems)]
     return {**record, "ok": not problems, "problems": problems}, Group(*tables)
 
@@ -80,11 +85,16 @@ def _tables(store: Store) -> list[RenderableType]:
     records = store.scene_records()
     if records:
         renderables.append(_scene_table(records))
+    dumps = store.dumps()
+    if dumps:
+        renderables.append(_dump_table(dumps))
     return renderables
 
 
 def _scene_table(records: list[dict[str, Any]]) -> Table:
-    first = sum(bool(record["attempts"]) and record["attempts"][0] == "success" for record in records)
+    # Stores of other origin may say only how many attempts there were.
+    tries = [record.get("attempts") for record in records]
+    first = sum(isinstance(labels, list) and labels[:1] == ["success"] for labels in tries)
     table = Table(title=f"\n{len(records):,} scenes tried", box=None, title_justify="left", title_style="bold")
     table.add_column("outcome", style="dim")
     for heading in ("scenes", "rate", "95 % interval"):
@@ -94,6 +104,18 @@ def _scene_table(records: list[dict[str, Any]]) -> Table:
     for name, count in [*rows, ("success at the first attempt", first)]:
         low, high = wilson_interval(count, len(records))
         table.add_row(name, f"{count:,}", f"{count / len(records):.1%}", f"{low:.1%} to {high:.1%}")
+    return table
+
+
+def _dump_table(dumps: list[tuple[int, str]]) -> Table:
+    shown = 8
+    table = Table(title="\nstates kept of scenes that diverged", box=None, title_justify="left", title_style="bold")
+    table.add_column("dump", style="dim")
+    table.add_column("file in the store")
+    for part, name in dumps[:shown]:
+        table.add_row(name.replace("_", " "), f"parts/{part:08d}/dumps/{name}.npz")
+    if len(dumps) > shown:
+        table.add_row("...", f"and {len(dumps) - shown:,} more")
     return table
 
 

@@ -105,7 +105,7 @@ def _start(workers: int) -> _Worker:
     ours, theirs = _SPAWN.Pipe()
     process = _SPAWN.Process(target=_serve, args=(theirs,), daemon=True)
     # Libraries read their thread counts when they are first imported, which is before `_serve` runs.
-    with _environment(worker_environment(workers)):
+    with _environment(worker_environment(workers)), _deaf():
         process.start()
     theirs.close()
     return _Worker(process, ours)
@@ -123,6 +123,19 @@ def _environment(values: dict[str, str]) -> Iterator[None]:
                 del os.environ[name]
             else:
                 os.environ[name] = value
+
+
+@contextmanager
+def _deaf() -> Iterator[None]:
+    """Hold Ctrl-C back, here and in a process started meanwhile; here it arrives when this ends.
+
+    A worker ignores Ctrl-C, but only once its interpreter is up; until then it would answer with a traceback.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _stop(pool: list[_Worker]) -> None:

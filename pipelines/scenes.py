@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from handful import InputError
 from pipelines.pictures import captioned, grid, side_by_side, write_png
 from scenes.domains import get_domain
 from scenes.scene import draw_scene, load_scenes
@@ -27,7 +28,12 @@ def run(task: str, grid: int, out: str | Path | None, seed: int, domain: str = "
 
     Returns:
         {"scenes": ledgers of the drawn scenes, "randomisation": the domain's ranges}
+
+    Raises:
+        InputError: an unknown task or domain, or a picture of another format.
     """
+    if out is not None and (Path(out).suffix.lower() != ".png" or Path(out).is_dir()):
+        raise InputError(f"cannot write '{out}'; --out must be a file that ends in .png")
     workspace, drawn_from = build_workspace(task), get_domain(domain)
     drawn = [draw_scene(workspace, drawn_from, "generation", seed, i) for i in range(grid * grid)]
     if out is not None:

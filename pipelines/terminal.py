@@ -2,12 +2,14 @@
 
 import errno
 import json
+import logging
 import math
 import os
 import re
 import signal
 import sys
 import traceback
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +25,8 @@ from handful import HandfulError, JobError
 from pipelines.progress import Reporter
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+# What the command line's parser makes of a KeyboardInterrupt that no verb has dealt with.
+_INTERRUPTED = 130
 
 
 class Output:
@@ -116,10 +120,19 @@ def resumable(out: Path) -> Iterator[None]:
 def run_verbs(app: typer.Typer) -> NoReturn:
     """Run the command line and leave with its exit code; every expected failure is one line on stderr."""
     # A batch system's SIGTERM is a Ctrl-C; and a shell script starts its background jobs deaf to Ctrl-C.
+    stopped = False
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        nonlocal stopped
+        stopped = True
+        raise KeyboardInterrupt
+
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _interrupt)
+        signal.signal(number, interrupt)
     try:
         code = app(standalone_mode=False)
+        if code == _INTERRUPTED:
+            _fail("stopped", 1)
         sys.exit(code if isinstance(code, int) else 0)
     except HandfulError as error:
         _fail(str(error), error.exit_code)
@@ -129,17 +142,26 @@ def run_verbs(app: typer.Typer) -> NoReturn:
         # Whoever read our output has left: nothing to say, and nowhere to say it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
-    except OSError as error:
-        _fail_system(error)
     except Exception as error:
+        if stopped:  # an interrupted import or library call may answer with any error of its own
+            _fail("stopped", 1)
+        if isinstance(error, OSError):
+            _fail_system(error)
         # Usage errors of the command line's own parser explain themselves, whichever class this version gives them.
         explain = getattr(error, "format_message", None)
         if explain is not None:
             _fail_usage(explain(), getattr(error, "ctx", None))
         if type(error).__name__ == "Abort":
             _fail("stopped", 1)
+        if _is_of_gl(error):
+            chosen = os.environ.get("MUJOCO_GL")
+            _fail(f"MUJOCO_GL={chosen} does not work here ({error}); leave it unset, and see: handful doctor", 2)
         traceback.print_exc()
         sys.exit(1)
+    finally:
+        # All is said: a Ctrl-C while the interpreter winds down ends it without a traceback.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_DFL)
 
 
 def _fail_usage(message: str, context: Any) -> NoReturn:
@@ -150,8 +172,10 @@ def _fail_usage(message: str, context: Any) -> NoReturn:
     _fail(message.strip().rstrip(".") + hint, 2)
 
 
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
+def _is_of_gl(error: Exception) -> bool:
+    """Whether the engine did not load because of MUJOCO_GL, which it follows the moment it is imported."""
+    files = [Path(frame.filename) for frame in traceback.extract_tb(error.__traceback__)]
+    return any(file.name == "gl_context.py" and "mujoco" in file.parts for file in files)
 
 
 def _fail_system(error: OSError) -> NoReturn:
@@ -160,7 +184,8 @@ def _fail_system(error: OSError) -> NoReturn:
         _fail(
             f"no space left on the disk{where}; free some and run the same command again: what is committed is kept", 1
         )
-    if isinstance(error, PermissionError | FileNotFoundError | IsADirectoryError | NotADirectoryError):
+    # The system's answer about a file explains itself; without one it may be a bug, whose place matters.
+    if error.filename or isinstance(error, PermissionError):
         _fail(f"{error.strerror or error}{where}", 1)
     traceback.print_exc()
     sys.exit(1)
@@ -168,4 +193,7 @@ def _fail_system(error: OSError) -> NoReturn:
 
 def _fail(message: str, code: int) -> NoReturn:
     print(f"error: {' '.join(message.split())}", file=sys.stderr, flush=True)
+    # From here on the process only tidies up: what its libraries say about reads and writes cut short is no news.
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL + 1)
+    warnings.simplefilter("ignore")
     sys.exit(code)

@@ -1,9 +1,11 @@
 """`handful train`: from stores to a run folder. Needs neither a simulator nor Ray."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from handful import InputError
 from pipelines.progress import Reporter
 from policies.config import load_config
 from policies.train import Progress, train
@@ -25,9 +27,16 @@ def run(
 
     Returns:
         {"steps", "seconds", "loss", "validation", "checkpoint"}
+
+    Raises:
+        InputError: an unknown preset or key, stores that do not fit, a training time of nothing.
     """
     config = load_config(preset, overrides)
-    if minutes:
+    if minutes is not None:
+        if not 0 < minutes < math.inf:
+            raise InputError(
+                f"--minutes must be more than 0, got {minutes:g}; leave it out for the preset's own budget"
+            )
         config = replace(config, minutes=minutes)
     sources = [Source.parse(text) for text in data]
     with progress("train", 100) as bar:

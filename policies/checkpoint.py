@@ -56,7 +56,10 @@ def save(run: Path, step: int, tensors: Mapping[str, Mapping[str, Tensor]], reco
         digests = {}
         for name, values in tensors.items():
             path = staging / f"{name}.safetensors"
-            save_file({key: value.detach().cpu().contiguous() for key, value in values.items()}, path)
+            try:
+                save_file({key: value.detach().cpu().contiguous() for key, value in values.items()}, path)
+            except SafetensorError as error:  # its own name for the system's errors
+                raise JobError(f"cannot write '{path}' ({error}); the checkpoint before it is kept") from error
             sync_to_disk(path)
             digests[name] = file_sha256(path)
         whole = {**record, "format": FORMAT_VERSION, "step": step, "digests": digests}

@@ -15,6 +15,10 @@ from handful import InputError
 from sim.embodiment import Embodiment
 from sim.transforms import Array
 
+# They are counted per scene and read after each step. The engine would also write each to the error stream, and to a
+# file in whatever folder is the current one.
+mujoco.set_mju_user_warning(lambda text: None)
+
 # Warnings after which a scene's state means nothing any more.
 _FATAL = [
     warning.value

@@ -10,7 +10,7 @@ import shutil
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from itertools import accumulate
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -229,6 +229,11 @@ class Store:
     def dump(self, part: int, name: str) -> dict[str, np.ndarray]:
         """The arrays that were dumped under a name while a part was made."""
         return self._reader(part).dump(name)
+
+    def dumps(self) -> list[tuple[int, str]]:
+        """Part and name of everything that was dumped while the exposed parts were made, in order."""
+        found = [(m.part, PurePosixPath(file)) for m in self._index()[0] for file in sorted(m.files)]
+        return [(part, file.stem) for part, file in found if file.parts[0] == "dumps"]
 
     def verify(self) -> list[str]:
         """Hash every file again; each problem found as a sentence, with the episodes it costs. Empty: all is well."""

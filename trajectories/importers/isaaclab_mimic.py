@@ -110,7 +110,8 @@ def import_isaaclab_mimic(
         "subtasks": list(subtasks),
     }
     store = Store.create(store_path, plan)
-    records = [{"scene": index, "outcome": "success", "attempts": 1, "demo": d.name} for index, d in enumerate(demos)]
+    tried = {"outcome": "success", "attempts": ["success"]}
+    records = [{"scene": index, **tried, "demo": demo.name} for index, demo in enumerate(demos)]
     store.commit(0, episodes, records)
     store.seal(None)
     return {"episodes": len(store), "frames": store.frames}
