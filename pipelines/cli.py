@@ -246,6 +246,7 @@ def train(
     quiet: Quiet = False,
 ) -> None:
     """Train a policy on a blend of stores. Running it again resumes."""
+    _check_folder(out)
     from pipelines import training as job
     from pipelines.tables import training_text
 
@@ -279,6 +280,7 @@ def evaluate(
     quiet: Quiet = False,
 ) -> None:
     """Measure a policy's success rate, with its interval, in each domain."""
+    _check_folder(out)
     from pipelines import rollouts as job
     from pipelines.tables import results_table
 
@@ -310,6 +312,14 @@ def report(
     output = Output(as_json, quiet)
     page = write_report(folder, out)
     output.finish({"report": str(page), "cells": []}, f"report: {page}")
+
+
+def _check_folder(out: Path) -> None:
+    """Refuse an --out that is a file, or a store, whose content is settled by its plan."""
+    if out.exists() and not out.is_dir():
+        raise InputError(f"'{out}' is a file; --out must be a folder, new or of an earlier run")
+    if (out / "zarr.json").exists():
+        raise InputError(f"'{out}' is a store of trajectories; --out must be another folder")
 
 
 def _names(what: str, text: str) -> tuple[str, ...]:

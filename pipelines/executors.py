@@ -13,7 +13,9 @@ a task that raises is not: its error ends the run. Closing the iterator stops wh
 """
 
 import os
+import signal
 import socket
+import threading
 from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
@@ -145,6 +147,8 @@ def _start_ray(address: str, workers: int) -> None:
         "log_to_driver": False,
         "runtime_env": {"env_vars": worker_environment(1)},
     }
+    # Ray puts its own handler in place, which leaves at once and without a word.
+    terminated = signal.getsignal(signal.SIGTERM)
     try:
         if address == "local":
             # Nothing large goes through the object store: keep it at its smallest.
@@ -153,6 +157,8 @@ def _start_ray(address: str, workers: int) -> None:
         else:
             _knock(address)
             ray.init(address, **quiet)
+    except SystemExit:  # Ray's own answer to SIGTERM
+        raise KeyboardInterrupt from None
     except ValueError as error:  # Ray's word for an address that is none
         raise InputError(
             f"'{address}' is no address of Ray's ({error}); give 'local', 'auto', 'HOST:PORT' or 'ray://HOST:PORT'"
@@ -160,6 +166,9 @@ def _start_ray(address: str, workers: int) -> None:
     except (OSError, RuntimeError) as error:
         text = " ".join(str(error).split())
         raise JobError(f"cannot reach Ray at '{address}': {text[:200]}") from error
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, terminated)
 
 
 def _knock(address: str) -> None:

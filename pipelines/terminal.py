@@ -159,7 +159,13 @@ def run_verbs(app: typer.Typer) -> NoReturn:
         traceback.print_exc()
         sys.exit(1)
     finally:
-        # All is said: a Ctrl-C while the interpreter winds down ends it without a traceback.
+        if stopped:
+            # All is said and tidied up. Libraries stopped in the middle of something (Ray's core) crash in their own
+            # farewells, and would take the exit code with them.
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(1)
+        # A Ctrl-C while the interpreter winds down ends it without a traceback.
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_DFL)
 

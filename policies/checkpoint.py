@@ -51,7 +51,7 @@ def save(run: Path, step: int, tensors: Mapping[str, Mapping[str, Tensor]], reco
     with disk_errors(f"checkpoint '{target}'"):
         run.mkdir(parents=True, exist_ok=True)
         sweep(run)
-        staging = staging_path(run, target.name)
+        staging = staging_path(run, target.name.replace("-", "_"))
         staging.mkdir()
         digests = {}
         for name, values in tensors.items():
