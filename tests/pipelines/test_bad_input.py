@@ -9,14 +9,18 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
+import torch
+from safetensors import SafetensorError
 
 from handful import InputError, JobError
-from pipelines import generate, training
+from pipelines import executors, generate, processes, training
 from pipelines.inspection import inspect
 from pipelines.progress import Reporter
+from policies import checkpoint
 from scenes.outcome import Outcome
 from tests.pipelines import run_folder
 from tests.pipelines.test_inspection import shown
@@ -182,6 +186,56 @@ def test_a_diverging_scene_is_an_outcome_whose_states_inspect_points_to(tmp_path
     assert "parts/00000000/dumps/scene_0.npz" in shown(tmp_path / "s")
     assert inspect(tmp_path / "s", verify=True)[0]["ok"]
     assert not (tmp_path / "MUJOCO_LOG.TXT").exists()
+
+
+def test_sigterm_while_ray_starts_is_a_stop_and_stays_ours_afterwards(monkeypatch):
+    ray = ModuleType("ray")
+    monkeypatch.setitem(sys.modules, "ray", ray)
+    ours = signal.getsignal(signal.SIGTERM)
+
+    def init(*_: object, **__: object) -> None:
+        signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(number))
+        signal.raise_signal(signal.SIGTERM)
+
+    ray.init = init
+    with pytest.raises(KeyboardInterrupt):
+        executors._start_ray("local", 1)
+    assert signal.getsignal(signal.SIGTERM) == ours
+
+
+def test_an_address_that_is_none_of_rays_is_bad_input(monkeypatch):
+    ray = ModuleType("ray")
+    monkeypatch.setitem(sys.modules, "ray", ray)
+
+    def init(address: str, **_: object) -> None:
+        raise ValueError(f"Invalid address format: {address}")
+
+    ray.init = init
+    with pytest.raises(InputError, match=r"'nonsense' is no address of Ray's .* give 'local', 'auto', 'HOST:PORT'"):
+        executors._start_ray("nonsense", 1)
+
+
+def test_workers_are_started_deaf_to_ctrl_c():
+    with processes._deaf():
+        assert signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+
+
+def test_a_checkpoint_that_finds_the_disk_full_is_an_error_and_is_swept_away_later(tmp_path, monkeypatch):
+    def full(*_: object) -> None:
+        raise SafetensorError("I/O error: No space left on device (os error 28)")
+
+    tensors = {"ema": {"weight": torch.zeros(2)}}
+    checkpoint.save(tmp_path, 1, tensors, {})
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "save_file", full)
+        with pytest.raises(JobError, match=r"cannot write .*No space left.* before it is kept"):
+            checkpoint.save(tmp_path, 2, tensors, {})
+    (left,) = tmp_path.glob(".tmp-*")
+    left.rename(left.with_name(left.name.replace(f"-{os.getpid()}-", "-999999999-")))
+    assert checkpoint.latest(tmp_path) == tmp_path / "checkpoint-00000001"
+    checkpoint.save(tmp_path, 2, tensors, {})
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint-00000002"]
 
 
 COMMAND = [HANDFUL, "generate", "--task", "lift", "--scenes", "9", "--quiet", "chunk=3"]

@@ -32,5 +32,5 @@ def test_only_a_png_file_can_be_written(tmp_path, name):
 
 
 def test_an_unknown_task_is_named():
-    with pytest.raises(InputError, match="unknown task 'lfit'.*Did you mean 'lift'"):
+    with pytest.raises(InputError, match=r"unknown task 'lfit'.*Did you mean 'lift'"):
         scenes.run("lfit", 1, None, 0)
