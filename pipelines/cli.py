@@ -142,7 +142,8 @@ def scenes(
 
     output = Output(as_json, quiet)
     result = job.run(task=task, grid=grid, out=out, seed=seed)
-    output.finish(result, f"{grid * grid} scenes of {task} in {out}" if out else scenes_text(result))
+    shown = f"{grid * grid} scenes of {task} in {out}" if out else scenes_text(result)
+    output.finish({"scenes": result["scenes"]}, shown)
 
 
 @app.command(

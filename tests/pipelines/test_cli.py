@@ -300,8 +300,9 @@ def test_record_import_scenes_and_quickstart_pass_their_options(handful, install
         "task": "stack_three",
         "out": Path("h.zarr"),
     }
-    scenes = install("scenes", {"scenes": []})
-    assert handful("scenes", "--task", "lift", "--grid", "2", "--out", "s.png")[0] == 0
+    scenes = install("scenes", {"scenes": [], "randomisation": {}})
+    code, out, _ = handful("scenes", "--task", "lift", "--grid", "2", "--out", "s.png", "--json")
+    assert (code, json.loads(out)) == (0, {"scenes": []})
     assert scenes.called == {"task": "lift", "grid": 2, "out": Path("s.png"), "seed": 0}
     quickstart = install("quickstart", {"report": "q/report.html", "generation": {}, "training": {}, "evaluation": {}})
     code, out, _ = handful("quickstart", "--out", "q")
