@@ -28,7 +28,7 @@ from generators.planning import (
 from generators.rendering import with_images
 from generators.rollout import StepRecord, Tape, build_episode
 from generators.segmentation import segment
-from handful import Stream, random_stream
+from handful import InputError, Stream, random_stream
 from scenes.domains import Domain
 from scenes.monitor import Monitor
 from scenes.outcome import Outcome
@@ -54,12 +54,28 @@ class MotionNoise:
     """Noise added to the executed joint targets, so that data shows how to come back: an AR(1) process per joint."""
 
     # Standard deviation [rad].
-    std: float = 0.003
+    std: float = 0.02
     # Correlation from one control step to the next.
-    persistence: float = 0.9
-    # Factor within `quiet` control steps of a gripper event.
-    at_event: float = 0.25
+    persistence: float = 0.95
+    # Factor on the noise within `quiet` control steps of a gripper event; it rises to 1 at `loud` steps from it.
+    at_event: float = 0.05
     quiet: int = 8
+    loud: int = 20
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.std < 0.5:
+            raise InputError(f"noise.std must be at least 0 and below 0.5 rad, got {self.std}")
+        if not 0 <= self.persistence < 1:
+            raise InputError(f"noise.persistence must be at least 0 and below 1, got {self.persistence}")
+        if not 0 <= self.at_event <= 1:
+            raise InputError(f"noise.at_event must be 0 to 1, got {self.at_event}")
+        if not 0 <= self.quiet <= self.loud:
+            raise InputError(f"noise.quiet must be 0 to noise.loud ({self.loud}), got {self.quiet}")
+
+    def loudness(self, distance: int) -> float:
+        """Factor on the noise at so many control steps from the nearest gripper event."""
+        rise = (distance - self.quiet) / max(1, self.loud - self.quiet)
+        return self.at_event + (1.0 - self.at_event) * min(1.0, max(0.0, rise))
 
 
 @dataclass(frozen=True)
@@ -72,6 +88,10 @@ class Options:
     resolution: int = 84
     threads: int = 1
 
+    def __post_init__(self) -> None:
+        if self.threads < 1:
+            raise InputError(f"threads must be at least 1, got {self.threads}")
+
 
 @dataclass
 class ChunkResult:
@@ -79,8 +99,8 @@ class ChunkResult:
 
     Attributes:
         episodes: the kept ones, in scene order.
-        scenes: per scene a record: scene, outcome, attempts (outcome labels in order), steps, met (whether any attempt
-            that was not kept ever met the goal for a moment), sources.
+        scenes: per scene a record: scene, outcome, attempts (outcome labels in order), steps, latched (whether an
+            attempt that was refused met the goal for a moment: what an "any step" rule would have kept).
         dumps: scene index -> arrays of the states before a divergence.
         physics_steps: engine steps taken.
     """
@@ -271,10 +291,8 @@ class _Chunk:
             )
 
     def _loudness(self, path: Path, t: int) -> float:
-        """Factor on the motion noise at step t of a path."""
-        if path.event is None:
-            return 0.0
-        return self.options.noise.at_event if abs(t - path.event) <= self.options.noise.quiet else 1.0
+        """Factor on the motion noise at step t of a path: none while waiting."""
+        return 0.0 if path.event is None else self.options.noise.loudness(abs(t - path.event))
 
     def _step(
         self,
@@ -341,7 +359,9 @@ class _Chunk:
                     "operator": "augmentation",
                     "attempts": attempt + 1,
                     "seeds": scene.seeds(self.task.name, attempt),
-                    "sources": tuple({"episode": d.episode, "operator": d.operator} for d in self.engine.demos),
+                    "sources": tuple(
+                        {"store": d.store, "episode": d.episode, "operator": d.operator} for d in self.engine.demos
+                    ),
                 }
                 self.kept[lane] = build_episode(self.workspace, self.tape, lane, scene, outcome, {}, meta)
                 continue

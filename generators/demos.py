@@ -17,6 +17,7 @@ class Demo:
 
     Attributes:
         index: its number among the demos in use, as stored in `source/demo`.
+        store: digest of the plan that made the store it came from.
         episode: its number in the store it came from.
         operator: who recorded it.
         joints: (T, J) measured joint angles before each action [rad].
@@ -28,6 +29,7 @@ class Demo:
     """
 
     index: int
+    store: str
     episode: int
     operator: str
     joints: Array
@@ -77,6 +79,7 @@ def _load(store: Store, i: int, path: str | Path, task: Task, control_rate: floa
         raise InputError(f"demo {i} in '{path}' does not say which object plays which role in '{task.name}'")
     return Demo(
         index=i,
+        store=store.plan_digest,
         episode=i,
         operator=meta.operator,
         joints=arrays["observation/joint_position"].astype(float),

@@ -9,9 +9,11 @@ from typing import Protocol
 import numpy as np
 
 from generators.rollout import StepRecord, Tape, build_episode
+from handful import random_stream
 from scenes.monitor import Monitor
 from scenes.outcome import Outcome
 from scenes.scene import Scene, load_scenes
+from scenes.sensing import measure_joints
 from scenes.task import World
 from scenes.workspace import Workspace
 from sim.batch import BatchSim
@@ -101,6 +103,7 @@ def record(
     monitor.begin(_LANE, [scene])
     device.begin(scene, workspace, rng)
     chain, period = workspace.embodiment.chain, 1.0 / sim.timing.rate
+    sensor = random_stream(scene.namespace, scene.seed, workspace.task.name, scene.index, "sensor_noise")
     joints = sim.joint_position(_LANE)
     target = chain.forward(joints)[0]
     posture = workspace.embodiment.home
@@ -115,7 +118,8 @@ def record(
         action = np.concatenate([joints, [[gripper]]], axis=1).astype(np.float32)
         mark = np.array([-1])
         subtask = np.array([device.subtask])
-        tape.before(_LANE, StepRecord(action, action, target[None], subtask, mark, mark), sim.joint_position(_LANE))
+        measured = measure_joints(sim, _LANE, [scene], [sensor])
+        tape.before(_LANE, StepRecord(action, action, target[None], subtask, mark, mark), measured)
         sim.step(_LANE, action.astype(float))
         monitor.update(_LANE)
         if monitor.outcome[0] is not None:

@@ -28,9 +28,9 @@ class QuickstartConfig:
     # The task; its bundled demos are the seed.
     task: str = "lift"
     # Episodes to keep.
-    count: int = 448
+    count: int = 512
     # Training time [minutes].
-    minutes: float = 5.5
+    minutes: float = 7.5
     # Policy preset, and overrides of it.
     preset: str = "small"
     policy: tuple[str, ...] = ()
@@ -81,7 +81,14 @@ def run(out: str | Path, progress: Reporter, overrides: list[str]) -> dict[str, 
 
     progress.say(f"3/4 evaluate it in {config.episodes} scenes each of: {', '.join(config.domains)}")
     evaluated = rollouts.run(
-        folder / "training", config.task, list(config.domains), config.episodes, folder / "evaluation", config.seed, [], progress
+        folder / "training",
+        config.task,
+        list(config.domains),
+        config.episodes,
+        folder / "evaluation",
+        config.seed,
+        [],
+        progress,
     )
     progress.say("4/4 write the report")
     page = write_report(folder, None)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from handful import InputError, random_stream
-from pipelines.configuration import resolve
+from pipelines.configuration import resolve, to_plain
 from pipelines.pictures import captioned, side_by_side, write_video
 from pipelines.progress import Reporter
 from pipelines.runs import video_name
@@ -43,6 +43,9 @@ class RolloutConfig:
     batch: int = 32
     # Actions of a chunk to carry out before looking again; 0: as many as the policy was trained for.
     execute: int = 0
+    # A chunk that leads less far than this from the last command, on average, is not carried out [m]: an arm at rest
+    # stays at rest. The gripper obeys all the same.
+    rest: float = 0.012
     # Whether the policy is told the domain it is in; a domain it never saw is never told.
     tell_domain: bool = True
     # Example videos per domain and outcome.
@@ -86,25 +89,63 @@ def run(
     workspace = build_workspace(task)
     policy = Policy.load(run)
     _check_policy(policy, workspace)
+    taught = sorted({name for source in policy.record["sources"] for name in source["tasks"]})
+    if task not in taught:
+        progress.say(f"note: this policy was trained on {', '.join(taught)}; it has never seen '{task}'")
     folder = Path(out)
     (folder / "videos").mkdir(parents=True, exist_ok=True)
-    results, table = [], []
+    table = EpisodeTable(folder / "episodes.jsonl", _settings(policy, task, seed, config))
+    results = []
     for domain in wanted:
-        ends: list[dict[str, Any]] = []
-        with progress(f"evaluate {domain.name}", episodes) as bar:
-            shown: Counter[str] = Counter()
-            for first in range(0, episodes, config.batch):
-                indices = range(first, min(first + config.batch, episodes))
+        ends = table.of(domain.name, episodes)
+        with progress(f"evaluate {domain.name}", episodes, len(ends)) as bar:
+            shown = Counter(end["outcome"] for end in ends)
+            missing = sorted(set(range(episodes)) - {end["scene"] for end in ends})
+            for first in range(0, len(missing), config.batch):
+                indices = missing[first : first + config.batch]
                 scenes = [draw_scene(workspace, domain, "evaluation", seed, i) for i in indices]
                 batch = Rollout(workspace, domain, policy, scenes, seed, config)
-                ends += batch.run()
+                rows = batch.run()
                 _save_videos(batch, folder / "videos", shown, config.videos)
+                table.add(rows)
+                ends += rows
                 bar.update(len(ends), Counter(end["outcome"] for end in ends))
         results.append(_result(domain, task, ends))
-        table += ends
-    (folder / "episodes.jsonl").write_text("".join(json.dumps(row) + "\n" for row in table), encoding="utf-8")
     (folder / "results.json").write_text(json.dumps({"results": results}, indent=1) + "\n", encoding="utf-8")
     return {"results": results}
+
+
+def _settings(policy: Policy, task: str, seed: int, config: RolloutConfig) -> dict[str, Any]:
+    """What must be the same for rollouts of an earlier sitting to count."""
+    plain = {name: value for name, value in to_plain(config).items() if name not in ("batch", "threads", "videos")}
+    return {"policy": policy.record["digests"], "task": task, "seed": seed, "config": plain}
+
+
+class EpisodeTable:
+    """The rollouts done so far, one JSON object per line: the settings first, then a row per episode.
+
+    Args:
+        path: the file; one that was begun with other settings is begun anew.
+        settings: what decides a rollout's result besides its domain and scene.
+    """
+
+    def __init__(self, path: Path, settings: dict[str, Any]) -> None:
+        self.path = path
+        # What follows the last line's end was cut short by a stop.
+        lines = path.read_text(encoding="utf-8").split("\n")[:-1] if path.exists() else []
+        same = bool(lines) and json.loads(lines[0]) == settings
+        self.rows: list[dict[str, Any]] = [json.loads(line) for line in lines[1:]] if same else []
+        path.write_text("".join(json.dumps(line) + "\n" for line in (settings, *self.rows)), encoding="utf-8")
+
+    def of(self, domain: str, episodes: int) -> list[dict[str, Any]]:
+        """The rows of a domain's first scenes."""
+        return [row for row in self.rows if row["domain"] == domain and row["scene"] < episodes]
+
+    def add(self, rows: list[dict[str, Any]]) -> None:
+        """Append rows; all of them are on the disk afterwards."""
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write("".join(json.dumps(row) + "\n" for row in rows))
+        self.rows += rows
 
 
 def _check_policy(policy: Policy, workspace: Workspace) -> None:
@@ -165,6 +206,7 @@ class Rollout:
         """Roll out to success, failure or the horizon; one record per scene."""
         load_scenes(self.sim, self.workspace, self.lanes, self.scenes)
         self.monitor.begin(self.lanes, self.scenes)
+        self.command = self.sim.joint_position(self.lanes)
         execute = self.config.execute or self.policy.execute
         height, width = next(iter(self.policy.resolution.values()))
         models = [self.sim.batch.get_model(lane) for lane in self.lanes]
@@ -179,9 +221,10 @@ class Rollout:
                     if not rows:
                         break
                     now = ids[rows]
+                    self.command[now] = chunk[rows, t, :-1]
                     for i in now:
                         self.states[i].append(self.sim.state[i].copy())
-                    self.sim.step(now, chunk[rows, t].astype(float))
+                    self.sim.step(now, chunk[rows, t])
                     self.monitor.update(now)
         self.monitor.give_up(self._undecided())
         return [self._record(int(lane)) for lane in self.lanes]
@@ -212,9 +255,17 @@ class Rollout:
             self.domain,
             noise,
         )
-        if self.policy.action_space == "tool_delta":
-            return self._to_joints(joints, actions)
-        return actions
+        chunk = self._to_joints(joints, actions) if self.policy.action_space == "tool_delta" else actions.astype(float)
+        return self._at_rest(ids, chunk)
+
+    def _at_rest(self, ids: np.ndarray, chunk: np.ndarray) -> np.ndarray:
+        """The chunk (n, horizon, J + 1), with the last command in place of motion that is not worth its while."""
+        chain = self.workspace.embodiment.chain
+        here = chain.forward(self.command[ids])[:, :3]
+        way = chain.forward(chunk[..., :-1])[..., :3].mean(axis=1) - here
+        still = np.linalg.norm(way, axis=1) < self.config.rest
+        chunk[still, :, :-1] = self.command[ids[still], None]
+        return chunk
 
     def _to_joints(self, joints: np.ndarray, actions: np.ndarray) -> np.ndarray:
         """Joint targets (n, horizon, J + 1) of tool-pose actions (n, horizon, 8), each solved from the one before."""

@@ -31,7 +31,7 @@ class TrainConfig:
     # Cameras that the policy sees.
     cameras: tuple[str, ...] = ("front", "wrist")
     # What actions are relative to, at the chunk's start: joint targets to the joints, or tool poses to the tool.
-    action_space: ActionSpace = "joint_delta"
+    action_space: ActionSpace = "tool_delta"
     # Learn what was meant, or what was carried out after motion noise.
     action: Literal["intended", "executed"] = "intended"
     # Actions per chunk [control steps].
@@ -49,13 +49,11 @@ class TrainConfig:
     time_law: TimeLaw = "beta"
     # Euler steps at inference.
     euler_steps: int = 5
-    # Factor on the noise that inference starts from: below 1 for actions nearer to the middle of what was learnt.
-    noise_scale: float = 1.0
+    # Degree of the polynomial in time that a chunk's motion is smoothed to at inference: what a step of the chunk is
+    # off on its own would make the arm tremble.
+    smoothing: int = 3
     # Samples per step.
     batch_size: int = 128
-    # Windows drawn for each one that is learnt from; those with more motion ahead are preferred. Which object is meant
-    # shows only in the approach, a fifth of an episode; standing still teaches little.
-    focus: int = 3
     # Training time [minutes], with a schedule that ends when they do; null: `steps` decides, reproducibly.
     minutes: float | None = None
     # Training steps, where `minutes` is null.
@@ -103,7 +101,7 @@ class TrainConfig:
         for name, valid in choices.items():
             if getattr(self, name) not in valid:
                 raise unknown_name(name, getattr(self, name), valid)
-        for name in ("horizon", "execute", "flow_times", "euler_steps", "batch_size", "focus", "steps", "checkpoints"):
+        for name in ("horizon", "execute", "flow_times", "euler_steps", "batch_size", "steps", "checkpoints"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} must be at least 1, got {getattr(self, name)}")
         for name in ("proprio_dropout", "domain_dropout", "word_dropout", "validation_fraction", "ema", "warmup"):
@@ -116,7 +114,6 @@ class TrainConfig:
             "weight_decay",
             "waypoint_weight",
             "proprio_noise",
-            "noise_scale",
             "final_rate",
             "seed",
             "threads",
@@ -125,6 +122,10 @@ class TrainConfig:
                 raise InputError(f"{name} must not be negative, got {getattr(self, name)}")
         if self.minutes is not None and not self.minutes > 0:
             raise InputError(f"minutes must be positive, got {self.minutes}")
+        if not 0 <= self.smoothing < self.horizon:
+            raise InputError(
+                f"smoothing must be at least 0 and below the horizon, {self.horizon}, got {self.smoothing}"
+            )
         if self.execute > self.horizon:
             raise InputError(f"execute must be at most the horizon, {self.horizon}, got {self.execute}")
         if not self.cameras or len(set(self.cameras)) != len(self.cameras):

@@ -46,8 +46,10 @@ class ModelConfig:
     expert_layers: int = 3
     # Hidden width of the feed-forward layers, as a multiple of `width`.
     mlp_ratio: int = 2
+    # Actions per token of the expert; divides the horizon.
+    patch: int = 4
     # Longest instruction [words].
-    words: int = 16
+    words: int = 24
 
     def __post_init__(self) -> None:
         if self.image_size % 4 or self.image_size < 16:
@@ -61,6 +63,7 @@ class ModelConfig:
             "prefix_layers",
             "expert_layers",
             "mlp_ratio",
+            "patch",
             "words",
         ):
             if getattr(self, name) < 1:
@@ -191,8 +194,8 @@ class Eye(nn.Module):
         grid = torch.stack(torch.meshgrid(line, line, indexing="ij"), -1).flip(-1).reshape(side * side, 2)
         self.register_buffer("grid", grid, persistent=False)
 
-    def forward(self, image: Tensor, text: Tensor) -> Tensor:
-        """image (B, 3, S, S) in [0, 1], text (B, width) -> (B, keypoints + named keypoints, width)."""
+    def forward(self, image: Tensor, text: Tensor) -> tuple[Tensor, Tensor]:
+        """image (B, 3, S, S) in [0, 1], text (B, width) -> tokens (B, K, width), places (B, K, 2) in [-1, 1]."""
         colours = nnf.pixel_unshuffle(image * 4 - 2, 2).contiguous(memory_format=torch.channels_last)
         x = nnf.relu(self.norms[0](self.convolutions[0](colours)))
         for convolution, norm, film in zip(self.convolutions[1:], self.norms[1:], self.film, strict=True):
@@ -204,7 +207,7 @@ class Eye(nn.Module):
         attention = (self.SHARPNESS * logits).softmax(-1)  # (B, keypoints, cells)
         where = attention @ self.grid
         what = attention @ x.flatten(2).transpose(1, 2)
-        return self.token(torch.cat([what, 2 * where], -1)) + self.name
+        return self.token(torch.cat([what, 2 * where], -1)) + self.name, where
 
 
 class FlowPolicy(nn.Module):
@@ -236,6 +239,8 @@ class FlowPolicy(nn.Module):
         super().__init__()
         if not cameras:
             raise InputError("a policy needs at least one camera")
+        if horizon % config.patch:
+            raise InputError(f"model.patch must divide the horizon, {horizon}, got {config.patch}")
         w = config.width
         self.config, self.cameras, self.horizon = config, cameras, horizon
         self.embodiments = dict(embodiments)
@@ -247,10 +252,15 @@ class FlowPolicy(nn.Module):
         self.embodiment = nn.Embedding(len(embodiments), w)
         self.domain = nn.Embedding(domains + 1, w)
         self.plan = nn.Parameter(torch.zeros(w))
+        # Where everything is, in one vector: turning places into motion is geometry, and a plain MLP learns it sooner
+        # than attention does.
+        places = 2 * len(cameras) * (config.keypoints + config.named_keypoints)
+        self.fuse = nn.Sequential(nn.Linear(places + 2 * w, 2 * w), nn.SiLU(), nn.Linear(2 * w, w))
         self.proprio_in = nn.ModuleDict({name: nn.Linear(e.proprio, w) for name, e in embodiments.items()})
-        self.action_in = nn.ModuleDict({name: nn.Linear(e.action, w) for name, e in embodiments.items()})
-        self.action_out = nn.ModuleDict({name: nn.Linear(w, e.action) for name, e in embodiments.items()})
-        self.action_position = nn.Parameter(torch.zeros(horizon, w))
+        sizes = {name: config.patch * e.action for name, e in embodiments.items()}
+        self.action_in = nn.ModuleDict({name: nn.Linear(size, w) for name, size in sizes.items()})
+        self.action_out = nn.ModuleDict({name: nn.Linear(w, size) for name, size in sizes.items()})
+        self.action_position = nn.Parameter(torch.zeros(horizon // config.patch, w))
         self.prefix = nn.ModuleList([PrefixBlock(config) for _ in range(config.prefix_layers)])
         self.prefix_norm = nn.LayerNorm(w)
         self.time = nn.Sequential(nn.Linear(w, w), nn.SiLU(), nn.Linear(w, w))
@@ -298,20 +308,24 @@ class FlowPolicy(nn.Module):
         words = self.reader(self.word(observation.words) + self.word_position[: said.shape[1]], said)
         text = (words * said[..., None]).sum(1) / said.sum(1, keepdim=True).clamp(min=1)
         state = self._by_embodiment(self.proprio_in, observation.proprio, observation.embodiment, None)
+        seen = [self.eyes[c](observation.images[c], text) for c in self.cameras]
+        places = torch.cat([where.flatten(1) for _, where in seen], 1)
+        geometry = self.fuse(torch.cat([2 * places, text, state], 1))
         singles = [
-            self.plan.expand(len(text), -1) + text,
+            self.plan + text + geometry,
             state,
             self.embodiment(observation.embodiment),
             self.domain(observation.domain),
         ]
-        tokens = [torch.stack(singles, 1), *(self.eyes[c](observation.images[c], text) for c in self.cameras), words]
+        tokens = [torch.stack(singles, 1), *(token for token, _ in seen), words]
         prefix = torch.cat(tokens, 1)
         mask = torch.cat([said.new_ones(len(text), prefix.shape[1] - said.shape[1]), said], 1)
         for block in self.prefix:
             prefix = block(prefix, mask)
         prefix = self.prefix_norm(prefix)
         cached = [cast(ExpertBlock, block).cache(prefix) for block in self.expert]
-        return Context([k for k, _ in cached], [v for _, v in cached], mask, prefix[:, 0], observation.embodiment)
+        summary = prefix[:, 0] + geometry
+        return Context([k for k, _ in cached], [v for _, v in cached], mask, summary, observation.embodiment)
 
     def velocity(self, context: Context, actions: Tensor, time: Tensor, valid: Tensor | None = None) -> Tensor:
         """The velocity at noisy actions.
@@ -331,15 +345,22 @@ class FlowPolicy(nn.Module):
         angles = time.flatten()[:, None] * rates
         condition = self.time(torch.cat([angles.sin(), angles.cos()], -1))
         condition = nnf.silu(condition + context.summary.repeat_interleave(f, 0))
-        x = self._by_embodiment(self.action_in, actions, context.embodiment, None) + self.action_position
-        x = x.flatten(0, 1)
         valid = valid if valid is not None else context.mask.new_ones(b, h)
+        # A token may hold valid and padded actions: what stands in the padded ones must not reach the others.
+        actions = actions * valid[:, None, :, None]
+        # Number by number, then action by action: a robot with fewer numbers uses the first ones.
+        patches = actions.unflatten(2, (-1, self.config.patch)).transpose(-1, -2).flatten(-2)
+        x = self._by_embodiment(self.action_in, patches, context.embodiment, None) + self.action_position
+        x = x.flatten(0, 1)
+        # A token with a padded action in it is attended to as long as one of its actions is valid.
+        valid = valid.unflatten(1, (-1, self.config.patch)).any(-1)
         mask = torch.cat([context.mask, valid], 1).repeat_interleave(f, 0)
         for block, k, v in zip(self.expert, context.keys, context.values, strict=True):
             x = block(x, k.repeat_interleave(f, 0), v.repeat_interleave(f, 0), mask, condition)
         shift, scale = self.final_modulation(condition)[:, None].chunk(2, -1)
         x = (self.final_norm(x) * (1 + scale) + shift).unflatten(0, (b, f))
-        return self._by_embodiment(self.action_out, x, context.embodiment, self.action_size)
+        x = self._by_embodiment(self.action_out, x, context.embodiment, self.config.patch * self.action_size)
+        return x.unflatten(-1, (self.action_size, self.config.patch)).transpose(-1, -2).flatten(2, 3)
 
     def foretell(self, context: Context) -> Tensor:
         """Where the tool will be at the waypoints, (B, waypoints, 3), normalised displacements."""

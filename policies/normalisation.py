@@ -178,9 +178,19 @@ class Normaliser:
         """Tool displacements (B, W, 3) at future steps in network numbers, float32."""
         return ((waypoint_displacements(batch, steps) - self.waypoint_mean) / self.waypoint_std).astype(np.float32)
 
-    def restore(self, actions: np.ndarray, proprio: np.ndarray) -> np.ndarray:
-        """Network numbers (B, H, A) to absolute actions (see `absolute_actions`), within the range seen in training."""
+    def restore(self, actions: np.ndarray, proprio: np.ndarray, smoothing: int | None = None) -> np.ndarray:
+        """Network numbers (B, H, A) to absolute actions (see `absolute_actions`), within the range seen in training.
+
+        Args:
+            actions: as the network gives them.
+            proprio: (B, J + 10) at the chunk's start.
+            smoothing: degree of the polynomial in time that the motion is fitted with by least squares; None: as it
+                is. The gripper is left alone.
+        """
         relative = actions.astype(np.float64) * self.action_std + self.action_mean
+        if smoothing is not None:
+            basis = np.polynomial.legendre.legvander(np.linspace(-1, 1, len(self.action_mean)), smoothing)
+            relative[..., :-1] = np.einsum("ts,bsd->btd", basis @ np.linalg.pinv(basis), relative[..., :-1])
         absolute = absolute_actions(self.space, relative, proprio)
         held = len(self.lowest)
         absolute[..., :held] = np.clip(absolute[..., :held], self.lowest, self.highest)
@@ -210,12 +220,14 @@ class Normaliser:
 
 
 def waypoint_displacements(batch: Mapping[str, Any], steps: tuple[int, ...]) -> np.ndarray:
-    """How far the tool will be from where it is, (B, W, 3) [m] in the base frame, `steps` actions ahead.
+    """Where the tool will be, (B, W, 3) [m] in the frame of the tool as it is, `steps` actions ahead.
 
     Past the episode's end the loader repeats the last action, which is where the tool stays: no step is invalid.
     """
     ahead = np.asarray(batch["action_tool"], np.float64)[:, list(steps), :3]
-    return ahead - np.asarray(batch["proprio"], np.float64)[:, None, -9:-6]
+    proprio = np.asarray(batch["proprio"], np.float64)
+    inverse = np.swapaxes(matrices_from_6d(proprio[:, -6:]), -1, -2)[:, None]
+    return (inverse @ (ahead - proprio[:, None, -9:-6])[..., None])[..., 0]
 
 
 def statistics_hash(normalisers: Mapping[str, Normaliser]) -> str:

@@ -165,7 +165,7 @@ class Policy:
         if not np.isfinite(actions).all():
             bad = int(np.flatnonzero(~np.isfinite(actions).all((1, 2)))[0])
             raise JobError(f"the policy's output for row {bad} is not finite; its weights or its input are damaged")
-        return normaliser.restore(actions, np.asarray(proprio))
+        return normaliser.restore(actions, np.asarray(proprio), self.config.smoothing)
 
     def _act_batch(
         self,
@@ -194,9 +194,7 @@ class Policy:
                 embodiment=full,
                 domain=torch.full_like(full, domain),
             )
-            actions = self.network.sample(
-                seen, padded(noise.astype(np.float32) * np.float32(self.config.noise_scale)), self.config.euler_steps
-            )
+            actions = self.network.sample(seen, padded(noise.astype(np.float32)), self.config.euler_steps)
         return actions[:rows, :, : noise.shape[-1]].cpu().numpy()
 
     def _check(

@@ -139,18 +139,3 @@ def fit_normalisers(batches: Sequence[Mapping[str, Any]], space: Any, horizon: i
             parts.append({k: batch[k][rows] for k in ("proprio", "action", "action_tool", "action_mask")})
         result[name] = Normaliser.fit(space, parts, horizon, waypoints)
     return result
-
-
-def prefer_motion(batch: Mapping[str, Any], count: int, rng: np.random.Generator) -> Mapping[str, Any]:
-    """`count` different windows of a batch, drawn with weights that grow with how far the tool goes in the window.
-
-    Weighted sampling without replacement: the largest u^(1/w) (Efraimidis and Spirakis, 2006). A window without motion
-    keeps a tenth of the mean weight.
-    """
-    rows = len(batch["proprio"])
-    if rows == count:
-        return batch
-    distance = np.linalg.norm(batch["action_tool"][:, -1, :3] - batch["proprio"][:, -9:-6], axis=1)
-    weight = 0.1 + distance / max(float(distance.mean()), 1e-9)
-    chosen = np.sort(np.argsort(-(rng.random(rows) ** (1 / weight)), kind="stable")[:count])
-    return {k: v[chosen] if isinstance(v, np.ndarray) else [v[i] for i in chosen] for k, v in batch.items()}

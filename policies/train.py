@@ -33,7 +33,7 @@ from policies.language import UNKNOWN, Vocabulary
 from policies.log import LogLine, training_log
 from policies.model import Observation
 from policies.policy import Policy, build_network
-from policies.samples import Preparer, Sample, fit_normalisers, prefer_motion
+from policies.samples import Preparer, Sample, fit_normalisers
 from trajectories.loader import Blend, Source, WindowSpec
 from trajectories.prefetch import prefetch
 
@@ -197,9 +197,7 @@ class Trainer:
 
     def _batches(self, start: int) -> Iterator[Sample]:
         for step in count(start):
-            candidates = self.blend.batch(step, self.config.batch_size * self.config.focus)
-            rng = np.random.default_rng([self.config.seed, step])
-            yield self.preparer.prepare(prefer_motion(candidates, self.config.batch_size, rng))
+            yield self.preparer.prepare(self.blend.batch(step, self.config.batch_size))
 
     def _learning_rate(self, fraction: float) -> float:
         c = self.config

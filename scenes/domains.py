@@ -21,7 +21,7 @@ class SensorNoise:
     blur_sigma: tuple[float, float] = (0.0, 0.0)
     # Exposure error [EV].
     exposure_ev: tuple[float, float] = (0.0, 0.0)
-    # Gain of red over blue, as a log ratio.
+    # Gain error of the red and of the blue channel, each drawn on its own, as a share.
     white_balance: tuple[float, float] = (0.0, 0.0)
 
 

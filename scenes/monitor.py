@@ -50,7 +50,8 @@ class Monitor:
 
     def __init__(self, workspace: Workspace, sim: BatchSim, strictness: Strictness | None = None) -> None:
         self.workspace, self.sim, self.rules = workspace, sim, strictness or Strictness()
-        self.need = round(self.rules.hold * sim.timing.rate)
+        # So many observations in a row span the hold from the first to the last.
+        self.need = round(self.rules.hold * sim.timing.rate) + 1
         n = len(sim)
         self.met, self.held = np.zeros(n, bool), np.zeros(n, int)
         self.outcome: list[Outcome | None] = [None] * n

@@ -105,8 +105,8 @@ def solve_inverse(
     """Damped least squares inverse kinematics with joint limits and a null-space posture, for N targets at once.
 
     Each iteration moves by dq = J^T (J J^T + lambda^2 I)^-1 e + (I - J^+ J) k (posture - q), clipped to `max_step`
-    and to the joint limits (Wampler, IEEE Trans. SMC 16(1), 1986; null-space term after Liegeois, 1977). lambda falls with
-    the error, so that the last iterations converge quadratically away from singularities.
+    and to the joint limits (Wampler, IEEE Trans. SMC 16(1), 1986; null-space term after Liegeois, 1977). lambda falls
+    with the error, so that the last iterations converge quadratically away from singularities.
 
     Args:
         chain: the arm.

@@ -127,7 +127,7 @@ def tiny(words: list[str]) -> list[str]:
         option = word
     more = {
         "generate": ["--workers", "0", "--resolution", "32", "chunk=2"],
-        "train": ["steps=2", "checkpoints=1", "batch_size=4", "focus=1", "threads=1"],
+        "train": ["steps=2", "checkpoints=1", "batch_size=4", "threads=1"],
         "evaluate": ["videos=0", "threads=1", "execute=16"],
     }
     return [*result, *more.get(words[0], [])]

@@ -153,6 +153,11 @@ def open_sources(sources: Sequence[Source], spec: WindowSpec) -> list[OpenSource
         store = Store.open(source.path)
         if len(store) == 0:
             raise InputError(f"store '{source.path}' holds no episodes; generate or import some first")
+        if spec.cameras and not store.cameras():
+            wanted = ",".join(spec.cameras)
+            raise InputError(
+                f"store '{source.path}' holds no images; make it with: handful generate --cameras {wanted}"
+            )
         for camera in spec.cameras:
             if camera not in store.cameras():
                 raise unknown_name(f"camera in store '{source.path}'", camera, store.cameras())

@@ -37,6 +37,7 @@ def by_hand(gripper: list[float], height: list[float], tool: list[float]) -> Dem
     hand = np.tile([0.5, 0.0, 0.02, 0.0, 1, 0, 0], (steps, 1))
     cube[:, 2], hand[:, 2] = height, tool
     return Demo(
+        store="0" * 64,
         index=0,
         episode=0,
         operator="script",

@@ -113,7 +113,8 @@ def test_a_killed_run_resumes_to_the_same_bytes(reference: tuple[Path, dict], tm
         time.sleep(0.02)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    assert Store.open(out).verify() == []
+    # A part may be missing before one that was finished sooner; none may be damaged.
+    assert all("missing: the job stopped before its end" in problem for problem in Store.open(out).verify())
     run(out)
     assert tree(out) == tree(reference[0])
 

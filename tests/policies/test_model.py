@@ -11,7 +11,9 @@ from policies.model import (
     Observation,
 )
 
-TINY = ModelConfig(image_size=16, channels=8, keypoints=4, named_keypoints=4, width=32, heads=2, expert_layers=1)
+TINY = ModelConfig(
+    image_size=16, channels=8, keypoints=4, named_keypoints=4, width=32, heads=2, expert_layers=1, patch=2
+)
 
 
 def make_policy(config: ModelConfig = TINY, seed: int = 0, **changes) -> FlowPolicy:
@@ -42,13 +44,13 @@ def disturbed(policy: FlowPolicy) -> FlowPolicy:
 def test_padded_actions_change_neither_the_velocity_of_valid_ones_nor_the_loss():
     policy, seen = disturbed(make_policy()), make_observation(2)
     context = policy.encode(seen)
-    valid = torch.tensor([[True] * 4 + [False] * 2] * 2)
+    valid = torch.tensor([[True] * 3 + [False] * 3] * 2)
     actions, time = torch.randn(2, 3, 6, 4), torch.rand(2, 3)
     other = actions.clone()
-    other[:, :, 4:] = 50.0
+    other[:, :, 3:] = 50.0
     first = policy.velocity(context, actions, time, valid)
     second = policy.velocity(context, other, time, valid)
-    torch.testing.assert_close(first[:, :, :4], second[:, :, :4])
+    torch.testing.assert_close(first[:, :, :3], second[:, :, :3])
     shown = valid[:, None, :, None]
     torch.testing.assert_close(masked_mean(first**2, shown), masked_mean(second**2, shown))
 
@@ -153,7 +155,9 @@ def draw_squares(rng: np.random.Generator, count: int) -> tuple[Observation, tor
 
 def test_learns_in_seconds_which_square_the_words_mean():
     rng = np.random.default_rng(0)
-    config = ModelConfig(image_size=32, channels=16, keypoints=4, named_keypoints=4, width=32, heads=2, expert_layers=1)
+    config = ModelConfig(
+        image_size=32, channels=16, keypoints=4, named_keypoints=4, width=32, heads=2, expert_layers=1, patch=2
+    )
     policy = make_policy(config, waypoints=1)
     optimizer = torch.optim.AdamW(policy.parameters(), lr=3e-3)
     for _ in range(120):

@@ -18,7 +18,19 @@ from tests.policies.toy_world import ToyBlend
 @pytest.fixture(scope="module")
 def run(episodes, tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("run")
-    config = load_config("tiny", ["steps=6", "batch_size=8", "waypoints=[6]", "horizon=6", "execute=3", "device=cpu"])
+    config = load_config(
+        "tiny",
+        [
+            "steps=6",
+            "batch_size=8",
+            "waypoints=[6]",
+            "action_space=joint_delta",
+            "horizon=6",
+            "model.patch=3",
+            "execute=3",
+            "device=cpu",
+        ],
+    )
     Trainer(config, ToyBlend(episodes, 7), out).run()
     return out
 

@@ -14,7 +14,16 @@ from policies.config import TrainConfig, load_config
 from policies.train import Trainer
 from tests.policies.toy_world import ToyBlend
 
-STEPS = ("steps=8", "batch_size=4", "checkpoints=2", "waypoints=[6,12]", "horizon=6", "execute=3", "device=cpu")
+STEPS = (
+    "steps=8",
+    "batch_size=4",
+    "checkpoints=2",
+    "waypoints=[6,12]",
+    "horizon=6",
+    "model.patch=3",
+    "execute=3",
+    "device=cpu",
+)
 
 
 def make_trainer(episodes, out: Path, *overrides: str, path: str = "toy") -> Trainer:
@@ -123,7 +132,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_checkpoint(episod
     def poisoned(step: int, size: int) -> dict:
         drawn = batch(step, size)
         if step == 5:
-            drawn["action"][:, 0, 0] = np.nan
+            drawn["action_tool"][:, 0, 0] = np.nan
         return drawn
 
     monkeypatch.setattr(trainer.blend, "batch", poisoned)

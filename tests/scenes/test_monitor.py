@@ -8,7 +8,7 @@ from scenes.monitor import Monitor
 from scenes.outcome import Outcome
 from tests.arm import DOWN, LANE, Arm, nothing
 
-HOLD = 20  # control steps in the second that success must hold
+HOLD = 21  # observations that span the second for which success must hold
 
 
 class Judged(Arm):

@@ -5,13 +5,14 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 
 import numpy as np
 import pytest
 import zarr.storage
 
 from handful import InputError, JobError
-from trajectories import Episode, Store, commits
+from trajectories import Episode, Store, commits, staging
 from trajectories.staging import staging_path
 
 PLAN = {"task": "lift", "seed": 0}
@@ -273,3 +274,16 @@ def test_opening_for_writing_sweeps_away_what_dead_writers_left(tmp_path):
     os.utime(elsewhere, (0, 0))
     Store.create(tmp_path / "s", PLAN)
     assert not elsewhere.exists()
+
+
+def test_a_killed_writer_that_nobody_has_waited_for_counts_as_dead(tmp_path):
+    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    try:
+        assert staging._is_alive(process.pid)
+        process.kill()
+        deadline = time.monotonic() + 10
+        while staging._is_alive(process.pid) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert not staging._is_alive(process.pid)
+    finally:
+        process.wait()
