@@ -128,7 +128,10 @@ def test_workers_leave_with_their_parent(tmp_path, how):
     pid_file = tmp_path / "pid"
     script = tmp_path / "parent.py"
     script.write_text(
+        "import signal\n"
         "from tests.pipelines import executor_tasks as tasks\nfrom pipelines.executors import run_tasks\n"
+        # A job started in the background of a script inherits an ignored SIGINT.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         f"if __name__ == '__main__':\n    list(run_tasks(tasks.write_then_sleep, [{str(pid_file)!r}], workers=1))\n"
     )
     parent = subprocess.Popen([sys.executable, str(script)], stderr=subprocess.PIPE, cwd=ROOT)
