@@ -131,7 +131,8 @@ def run_verbs(app: typer.Typer) -> NoReturn:
         signal.signal(number, interrupt)
     try:
         code = app(standalone_mode=False)
-        if code == _INTERRUPTED:
+        # A library may also have swallowed the interrupt, and the work gone on to its end.
+        if stopped or code == _INTERRUPTED:
             _fail("stopped", 1)
         sys.exit(code if isinstance(code, int) else 0)
     except HandfulError as error:
