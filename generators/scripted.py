@@ -55,7 +55,6 @@ class ScriptedOperator:
         self._stages: list[_Stage] = []
         self.subtask = -1
         self._gripper, self._waited = 1.0, 0
-        self._grasp_offset = np.zeros(3)
 
     def read(self, world: World, target: Array) -> Command:
         """Move towards the present stage's pose; plan the next subtask's stages when this one's are done."""

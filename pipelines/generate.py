@@ -74,18 +74,11 @@ class ChunkJob:
 def make_chunk(job: ChunkJob) -> dict[str, Any]:
     """Generate one chunk and commit it; returns only its account."""
     engine = _engine(job.task, job.demos, job.seed, job.config)
-    started = time.perf_counter()
     result = engine.make(list(job.scenes))
-    made = time.perf_counter()
     store = Store.create(job.store, _plan_from_text(job.plan))
     dumps = {f"scene_{scene}": arrays for scene, arrays in result.dumps.items()}
     store.commit(job.index, result.episodes, result.scenes, dumps)
-    return {
-        "scenes": result.scenes,
-        "make_seconds": made - started,
-        "commit_seconds": time.perf_counter() - made,
-        "physics_steps": result.physics_steps,
-    }
+    return {"scenes": result.scenes}
 
 
 @lru_cache(maxsize=2)

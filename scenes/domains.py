@@ -34,11 +34,6 @@ class Domain:
     appearance: appearance.AppearanceRanges
     sensor: SensorNoise = SensorNoise()
 
-    @property
-    def is_surrogate(self) -> bool:
-        """Whether this stands in for reality."""
-        return self.name.startswith("twin/")
-
 
 SIM = Domain("sim", physics.DEFAULT, appearance.DEFAULT)
 NONE = Domain("none", physics.NONE, appearance.NONE)

@@ -35,9 +35,8 @@ def test_nothing_but_places_and_words_varies_in_none() -> None:
 
 
 @pytest.mark.parametrize("name", DOMAINS)
-def test_only_twins_stand_in_for_reality(name: str) -> None:
+def test_a_domain_is_found_by_its_name(name: str) -> None:
     assert get_domain(name).name == name
-    assert get_domain(name).is_surrogate == name.startswith("twin/")
 
 
 def test_a_misspelt_domain_is_named_with_the_nearest() -> None:
