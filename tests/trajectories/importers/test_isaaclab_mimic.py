@@ -101,7 +101,8 @@ def test_a_file_is_read_in_a_child_process_first(recording, tmp_path, rehearsals
     rehearse(*arguments)
     with h5py.File(path, "r+") as file:
         del file["data"]
-    rehearse(*arguments)
+    with pytest.raises(InputError, match="has no group 'data'"):
+        rehearse(*arguments)
 
 
 def test_poses_and_signals_are_those_of_the_file(recording, tmp_path):
