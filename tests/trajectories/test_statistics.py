@@ -1,9 +1,21 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 
 from handful import InputError
-from trajectories import Statistics, store_statistics
-from trajectories.statistics import STD_FLOOR, Moments, describe
+from trajectories import Statistics, statistics, store_statistics
+from trajectories.sketch import RELATIVE_ERROR
+from trajectories.statistics import (
+    STD_FLOOR,
+    Moments,
+    Summary,
+    chunk_statistics,
+    describe,
+    describe_stream,
+    summarise,
+    summarise_chunks,
+)
 
 
 @pytest.fixture
@@ -20,8 +32,94 @@ def test_statistics_agree_with_numpy(groups):
     np.testing.assert_allclose(found.std, rows.std(axis=0), rtol=1e-12)
     np.testing.assert_array_equal(found.minimum, rows.min(axis=0))
     np.testing.assert_array_equal(found.maximum, rows.max(axis=0))
-    np.testing.assert_array_equal(found.q01, np.quantile(rows, 0.01, axis=0, method="inverted_cdf"))
-    np.testing.assert_array_equal(found.q99, np.quantile(rows, 0.99, axis=0, method="inverted_cdf"))
+    for level, value in ((0.01, found.q01), (0.5, found.median), (0.99, found.q99)):
+        exact = np.quantile(rows, level, axis=0, method="inverted_cdf")
+        np.testing.assert_allclose(value, exact, rtol=RELATIVE_ERROR)
+
+
+def test_quantiles_stay_within_what_was_seen():
+    summary = Summary.of(np.array([[1.0001], [1.0002]]))
+    np.testing.assert_array_equal(summary.quantile([0, 1]), [[1.0001], [1.0001]])
+
+
+def test_how_rows_are_grouped_changes_no_bit(groups, monkeypatch):
+    monkeypatch.setattr(statistics, "_BLOCK", 400)
+    rows = np.concatenate(groups)
+    assert describe_stream(groups).hash == describe_stream([rows]).hash
+    assert describe_stream(row[None] for row in rows).hash == describe_stream([rows]).hash
+
+
+def test_statistics_of_two_stores_merge_into_those_of_both(groups):
+    first, second = summarise(groups[:2]), summarise(groups[2:])
+    both, merged = summarise(groups).statistics(), first.merge(second).statistics()
+    assert merged.count == both.count
+    for name in ("q01", "median", "q99", "minimum", "maximum"):
+        np.testing.assert_array_equal(getattr(merged, name), getattr(both, name))
+    np.testing.assert_allclose(merged.mean, both.mean, rtol=1e-13)
+    np.testing.assert_allclose(merged.std, both.std, rtol=1e-13)
+
+
+def test_a_group_may_be_overwritten_once_it_was_taken():
+    buffer = np.empty((10, 1))
+
+    def refill():
+        for i in range(20):
+            buffer[:] = i
+            yield buffer
+
+    assert describe_stream(refill()).mean == 9.5
+
+
+def test_streaming_keeps_no_rows():
+    """20 million numbers, 160 MB, are described in a fraction of that."""
+    rng = np.random.default_rng(0)
+    tracemalloc.start()
+    found = describe_stream(rng.normal(size=(50_000, 4)) for _ in range(100))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert found.count == 5_000_000
+    np.testing.assert_allclose(found.std, 1, rtol=1e-2)
+    assert peak < 80e6
+
+
+def test_chunks_are_described_at_each_position(monkeypatch):
+    monkeypatch.setattr(statistics, "_BLOCK", 500)
+    rng = np.random.default_rng(0)
+    windows = rng.normal(size=(300, 5, 2)) * np.arange(1, 6)[:, None]
+    mask = np.arange(5) < rng.integers(1, 6, size=300)[:, None]
+    found = chunk_statistics([(windows[:100], mask[:100]), (windows[100:], mask[100:])])
+    assert len(found) == 5
+    for position, one in enumerate(found):
+        rows = windows[mask[:, position], position]
+        assert one.count == len(rows)
+        np.testing.assert_allclose(one.mean, rows.mean(axis=0), rtol=1e-9)
+        np.testing.assert_allclose(one.std, rows.std(axis=0), rtol=1e-9)
+        exact = np.quantile(rows, 0.99, axis=0, method="inverted_cdf")
+        np.testing.assert_allclose(one.q99, exact, rtol=RELATIVE_ERROR)
+
+
+def test_chunks_of_two_stores_merge():
+    rng = np.random.default_rng(0)
+    windows, mask = rng.normal(size=(60, 3, 2)), np.ones((60, 3), bool)
+    parts = zip(
+        summarise_chunks([(windows[:20], mask[:20])]), summarise_chunks([(windows[20:], mask[20:])]), strict=True
+    )
+    for (first, second), whole in zip(parts, chunk_statistics([(windows, mask)]), strict=True):
+        merged = first.merge(second).statistics()
+        np.testing.assert_array_equal(merged.median, whole.median)
+        np.testing.assert_allclose(merged.std, whole.std, rtol=1e-13)
+
+
+def test_a_position_that_no_window_reaches_is_like_the_one_before():
+    windows, mask = np.ones((4, 3, 1)), np.array([[True, True, False]] * 4)
+    windows[:, 1] = 7
+    first, second, third = chunk_statistics([(windows, mask)])
+    assert (first.mean, second.mean, third.mean) == (1, 7, 7)
+
+
+def test_windows_must_fit_their_mask():
+    with pytest.raises(InputError, match=r"windows of 3 steps .* got \(4, 3, 1\) and \(4, 2\)"):
+        chunk_statistics([(np.ones((4, 3, 1)), np.ones((4, 2), bool))])
 
 
 def test_merging_stays_accurate_far_from_zero():
@@ -45,6 +143,7 @@ def test_a_dimension_that_hardly_moves_keeps_a_floor():
     rows = np.tile([1.0, 2.0], (50, 1))
     rows[:, 1] += np.linspace(0, 1e-6, 50)
     np.testing.assert_array_equal(describe([rows]).std, STD_FLOOR)
+    np.testing.assert_array_equal(describe_stream([rows], floor=0.5).std, 0.5)
 
 
 def test_the_hash_follows_the_numbers(groups):
@@ -63,3 +162,14 @@ def test_a_key_of_a_store_is_described_over_all_episodes(tmp_path, make_episode,
 def test_nothing_has_no_statistics():
     with pytest.raises(InputError, match="at least one row"):
         describe([np.zeros((0, 3))])
+    with pytest.raises(InputError, match="at least one window"):
+        chunk_statistics([])
+
+
+def test_what_is_not_rows_is_refused():
+    with pytest.raises(InputError, match=r"array of shape \(3,\)"):
+        describe([np.zeros(3)])
+    with pytest.raises(InputError, match="of 3 and of 4 columns"):
+        describe([np.zeros((2, 3)), np.zeros((2, 4))])
+    with pytest.raises(InputError, match="weight must be a positive number, got -1"):
+        describe_stream([(np.zeros((2, 3)), -1)])
