@@ -18,9 +18,10 @@ import numpy as np
 
 from handful import InputError
 from trajectories.canonical import canonical_json, disk_errors, sync_to_disk, write_whole
+from trajectories.index import summarise
 from trajectories.layout import manifest_path, part_folder
 from trajectories.manifest import Manifest, list_files, spec_difference
-from trajectories.parts import array_specs, write_part
+from trajectories.parts import array_chunks, array_specs, metadata_lines, write_part
 from trajectories.schema import Episode, validate
 from trajectories.staging import staging_path
 
@@ -84,13 +85,16 @@ def commit_part(
             for path in staging.rglob("*"):
                 sync_to_disk(path)
             sync_to_disk(staging)
+            specs = array_specs(episodes)
             manifest = Manifest(
                 part=part,
                 plan=plan_digest,
                 episodes=len(episodes),
                 frames=sum(len(episode) for episode in episodes),
                 lengths=[len(episode) for episode in episodes],
-                arrays=array_specs(episodes),
+                arrays=specs,
+                chunks=array_chunks(specs),
+                summary=summarise([episode.meta for episode in episodes], metadata_lines(episodes)),
                 files=list_files(staging),
                 scenes=[dict(scene) for scene in scenes],
             )

@@ -1,6 +1,6 @@
 """Where things lie in a store, and how to tell that a folder is one.
 
-<store>/zarr.json                root group, attributes {"handful_format": 1}; written last when a store is made
+<store>/zarr.json                root group, attributes {"handful_format": 2}; written last when a store is made
 <store>/plan.json                the plan that made it; its SHA-256 is the plan digest
 <store>/parts/<8 digits>/        one part per chunk of the plan: arrays, episodes.jsonl, dumps/<name>.npz
 <store>/manifest/<8 digits>.json the commit record of that part, written after everything else of it

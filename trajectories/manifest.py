@@ -28,6 +28,10 @@ class Manifest:
     lengths: list[int]
     # key -> {"dtype": ..., "row": shape of one row}; empty where no episode was kept.
     arrays: dict[str, dict[str, Any]]
+    # key -> rows of one chunk.
+    chunks: dict[str, int]
+    # What the index says of each episode, and where its line of metadata ends; see `index.summarise`.
+    summary: dict[str, Any]
     # Path inside the part -> {"bytes": ..., "sha256": ...}.
     files: dict[str, dict[str, Any]]
     # One record per scene tried, kept or not, in scene order.
@@ -65,12 +69,14 @@ def load_manifest(path: Path, part: int, plan: str) -> Manifest:
         JobError: it is missing, damaged, or of another part or plan.
     """
     try:
-        record = json.loads(path.read_bytes())
-        digest = record.pop("digest")
+        data = path.read_bytes()
+        record = json.loads(data)
+        record.pop("digest")
         manifest = Manifest(**record)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise JobError(f"{path}: the part's manifest is missing or damaged ({error})") from error
-    if sha256(canonical_json(record)) != digest:
+    # Compared as bytes: the digest is in them, and a change that JSON does not notice is one as well.
+    if manifest.to_bytes() != data:
         raise JobError(f"{path}: the part's manifest is damaged (its digest does not match)")
     if manifest.part != part:
         raise JobError(f"{path}: the manifest is that of part {manifest.part}, not of part {part}")

@@ -23,8 +23,10 @@ from trajectories.canonical import canonical_json, sha256
 from trajectories.manifest import Manifest
 from trajectories.schema import FORMAT_VERSION, Episode, EpisodeMeta, lookup
 
-# Images are read in windows of about this many frames.
-_IMAGE_ROWS = 16
+# Images: a run of frames of about this size [bytes], within these numbers of frames. Short enough for a window, long
+# enough that neighbouring frames, which are much alike, are compressed together.
+_IMAGE_BYTES = 1 << 20
+_IMAGE_ROWS = (4, 32)
 # Other arrays: a run of rows of about this size [bytes].
 _CHUNK_BYTES = 65536
 
@@ -60,14 +62,30 @@ def array_specs(episodes: Sequence[Episode]) -> dict[str, dict[str, Any]]:
     return specs
 
 
-def _chunk_rows(key: str, row_bytes: int) -> int:
+def array_chunks(specs: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
+    """Rows of one chunk of every key."""
+    return {
+        key: chunk_rows(key, int(np.prod(spec["row"], dtype=np.int64)) * np.dtype(spec["dtype"]).itemsize)
+        for key, spec in specs.items()
+    }
+
+
+def metadata_lines(episodes: Sequence[Episode]) -> list[bytes]:
+    """The lines of episodes.jsonl, each with its newline."""
+    return [
+        canonical_json(episode.meta.to_json(), f"metadata of episode {i}") + b"\n" for i, episode in enumerate(episodes)
+    ]
+
+
+def chunk_rows(key: str, row_bytes: int) -> int:
+    """How many rows of a key are compressed together."""
     if key.startswith("images/"):
-        return _IMAGE_ROWS
+        return int(np.clip(_IMAGE_BYTES // max(row_bytes, 1), *_IMAGE_ROWS))
     return int(np.clip(_CHUNK_BYTES // max(row_bytes, 1), 1, 1024))
 
 
 def _write_array(group: zarr.Group, key: str, data: np.ndarray, attributes: dict[str, Any]) -> None:
-    rows = _chunk_rows(key, data.nbytes // max(len(data), 1))
+    rows = chunk_rows(key, data.nbytes // max(len(data), 1))
     array = group.create_array(
         key,
         shape=data.shape,
@@ -103,8 +121,7 @@ def write_part(folder: Path, episodes: Sequence[Episode], dumps: Mapping[str, Ma
         _write_array(group, key, data, {"rows": row.rows, "unit": row.unit})
     ends = np.cumsum([len(episode) for episode in episodes], dtype=np.int64)
     _write_array(group, _EPISODE_ENDS, ends, {"rows": "episode", "unit": "steps up to the end of each episode"})
-    lines = [canonical_json(episode.meta.to_json(), f"metadata of episode {i}") for i, episode in enumerate(episodes)]
-    (folder / _METADATA).write_bytes(b"".join(line + b"\n" for line in lines))
+    (folder / _METADATA).write_bytes(b"".join(metadata_lines(episodes)))
     if dumps:
         (folder / "dumps").mkdir()
     for name, arrays in sorted(dumps.items()):

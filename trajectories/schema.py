@@ -35,7 +35,7 @@ import numpy as np
 
 from handful import InputError
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 Rows = Literal["step", "state", "episode"]
 

@@ -18,6 +18,7 @@ import numpy as np
 from handful import InputError, JobError, unknown_name
 from trajectories.canonical import canonical_json, disk_errors, sha256, write_whole
 from trajectories.commits import check_part, commit_part
+from trajectories.index import Index, join, part_index
 from trajectories.layout import (
     PART_NAME,
     committed_parts,
@@ -51,6 +52,7 @@ class Store:
         self._writable = writable
         self._manifests: dict[int, Manifest] = {}
         self._readers: dict[int, PartReader] = {}
+        self._index: Index | None = None
         self._exposed: tuple[list[Manifest], list[int]] | None = None
 
     def __reduce__(self) -> tuple[Callable[..., "Store"], tuple[Path, dict[str, Any], bool]]:
@@ -144,13 +146,14 @@ class Store:
     def refresh(self) -> None:
         """Look again at what is committed: other processes may have added parts since the last look."""
         self._exposed = None
+        self._index = None
         committed = set(self.committed())
         self._manifests = {part: m for part, m in self._manifests.items() if part in committed}
         self._readers = {part: r for part, r in self._readers.items() if part in committed}
 
     def __len__(self) -> int:
         """Number of episodes exposed."""
-        return self._index()[1][-1]
+        return self._exposed_parts()[1][-1]
 
     @property
     def frames(self) -> int:
@@ -160,12 +163,12 @@ class Store:
     @property
     def parts(self) -> int:
         """Number of parts that hold the exposed episodes."""
-        return len(self._index()[0])
+        return len(self._exposed_parts()[0])
 
     @property
     def bytes(self) -> int:
         """Size of these parts' files."""
-        return sum(manifest.size for manifest in self._index()[0])
+        return sum(manifest.size for manifest in self._exposed_parts()[0])
 
     @property
     def sealed_episodes(self) -> int | None:
@@ -186,14 +189,29 @@ class Store:
         self._require_key(key)
         return tuple(self._specs()[key]["row"])
 
+    def chunk_rows(self, key: str) -> int:
+        """How many rows of a key are compressed together; runs that start at a multiple of it read least.
+
+        Rows are counted over a part (`Index.first`), not over an episode.
+        """
+        self._require_key(key)
+        return next(m.chunks for m in self._exposed_parts()[0] if m.arrays)[key]
+
+    def index(self) -> Index:
+        """One row per exposed episode, in columns."""
+        if self._index is None:
+            manifests, ends = self._exposed_parts()
+            self._index = join([part_index(m.part, m.lengths, m.summary) for m in manifests]).take(slice(ends[-1]))
+        return self._index
+
     def episode_lengths(self) -> np.ndarray:
         """Number of control steps of each exposed episode, (episodes,) int64."""
-        manifests, ends = self._index()
+        manifests, ends = self._exposed_parts()
         return np.array([length for manifest in manifests for length in manifest.lengths], np.int64)[: ends[-1]]
 
     def scene_records(self) -> list[dict[str, Any]]:
         """The records of all scenes tried, in order, up to the seal."""
-        records = [record for manifest in self._index()[0] for record in manifest.scenes]
+        records = [record for manifest in self._exposed_parts()[0] for record in manifest.scenes]
         seal = load_seal(self.path)
         return records if seal is None else records[: seal.scenes]
 
@@ -232,7 +250,7 @@ class Store:
 
     def dumps(self) -> list[tuple[int, str]]:
         """Part and name of everything that was dumped while the exposed parts were made, in order."""
-        found = [(m.part, PurePosixPath(file)) for m in self._index()[0] for file in sorted(m.files)]
+        found = [(m.part, PurePosixPath(file)) for m in self._exposed_parts()[0] for file in sorted(m.files)]
         return [(part, file.stem) for part, file in found if file.parts[0] == "dumps"]
 
     def verify(self) -> list[str]:
@@ -260,7 +278,7 @@ class Store:
             del self._readers[next(iter(self._readers))]
         return reader
 
-    def _index(self) -> tuple[list[Manifest], list[int]]:
+    def _exposed_parts(self) -> tuple[list[Manifest], list[int]]:
         """Exposed parts, and the number of episodes before each and after the last."""
         if self._exposed is None:
             seal = load_seal(self.path)
@@ -280,10 +298,10 @@ class Store:
         return self._exposed
 
     def _specs(self) -> dict[str, dict[str, Any]]:
-        return next((manifest.arrays for manifest in self._index()[0] if manifest.arrays), {})
+        return next((manifest.arrays for manifest in self._exposed_parts()[0] if manifest.arrays), {})
 
     def _locate(self, episode: int) -> tuple[PartReader, int]:
-        manifests, ends = self._index()
+        manifests, ends = self._exposed_parts()
         if not 0 <= episode < ends[-1]:
             raise InputError(f"store '{self.path}' has {ends[-1]} episodes, counted from 0; there is no {episode}")
         position = bisect_right(ends, episode) - 1

@@ -42,7 +42,7 @@ def test_open_refuses_another_format(tmp_path):
     root = json.loads((tmp_path / "s/zarr.json").read_text())
     root["attributes"]["handful_format"] = 99
     (tmp_path / "s/zarr.json").write_text(json.dumps(root))
-    with pytest.raises(InputError, match="has format 99; this version of handful reads format 1"):
+    with pytest.raises(InputError, match="has format 99; this version of handful reads format 2"):
         Store.open(tmp_path / "s")
 
 
