@@ -23,7 +23,7 @@ from trajectories.layout import manifest_path, part_folder
 from trajectories.manifest import Manifest, list_files, spec_difference
 from trajectories.parts import array_chunks, array_specs, metadata_lines, write_part
 from trajectories.schema import Episode, validate
-from trajectories.staging import staging_path
+from trajectories.staging import discard, staging_path
 
 _LOG = logging.getLogger(__name__)
 _DUMP_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.]*")
@@ -108,19 +108,25 @@ def commit_part(
 def _move_in(store: Path, staging: Path, final: Path, manifest: Manifest) -> None:
     """Put a finished folder in its place, whoever else is doing the same."""
     if final.exists():
-        if list_files(final) == manifest.files:
+        if _holds(final, manifest):
             return
         if manifest_path(store, manifest.part).exists():
             _LOG.warning("part %s was committed by another writer with other bytes; its version is kept", final.name)
             return
         # Left by a killed writer; nobody reads it.
-        stale = staging_path(final.parent, f"{final.name}.stale")
-        os.rename(final, stale)
-        shutil.rmtree(stale, ignore_errors=True)
+        discard(final)
     try:
         os.rename(staging, final)
     except OSError:
         # Another writer's folder arrived in between; identical bytes are as good as ours.
-        if not final.exists() or list_files(final) != manifest.files:
+        if not _holds(final, manifest):
             raise
     sync_to_disk(final.parent)
+
+
+def _holds(final: Path, manifest: Manifest) -> bool:
+    """Whether a folder holds exactly the files of a manifest; one that is being removed by others does not."""
+    try:
+        return list_files(final) == manifest.files
+    except FileNotFoundError:
+        return False

@@ -66,3 +66,13 @@ def sweep(parent: Path) -> None:
                 shutil.rmtree(path, ignore_errors=True)
             else:
                 path.unlink(missing_ok=True)
+
+
+def discard(folder: Path) -> None:
+    """Remove a folder, whoever else is about to do the same: it leaves its name at once and is then taken apart."""
+    aside = staging_path(folder.parent, f"{folder.name}.stale")
+    try:
+        os.rename(folder, aside)
+    except FileNotFoundError:
+        return
+    shutil.rmtree(aside, ignore_errors=True)

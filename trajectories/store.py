@@ -6,7 +6,6 @@ workers ran it. `trajectories.layout` draws the tree.
 
 import json
 import os
-import shutil
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from itertools import accumulate
@@ -32,7 +31,7 @@ from trajectories.manifest import Manifest, load_manifest, spec_difference
 from trajectories.parts import PartReader
 from trajectories.schema import Episode, EpisodeMeta
 from trajectories.seal import load_seal, plan_seal
-from trajectories.staging import sweep
+from trajectories.staging import discard, sweep
 from trajectories.verification import verify_store
 
 # An open part costs some 100 kB; a store may have very many.
@@ -139,7 +138,7 @@ class Store:
                 manifest_path(self.path, part).unlink(missing_ok=True)
             for folder in sorted((self.path / "parts").iterdir()):
                 if PART_NAME.fullmatch(folder.name) and not manifest_path(self.path, int(folder.name)).exists():
-                    shutil.rmtree(folder)
+                    discard(folder)
             sweep(self.path / "parts")
         self.refresh()
 

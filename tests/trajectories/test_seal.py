@@ -57,7 +57,7 @@ def test_a_seal_that_was_interrupted_is_finished_by_the_next(tmp_path, chunks, m
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("shutil.rmtree", fail)
+        patch.setattr("os.rename", fail)
         with pytest.raises(KeyboardInterrupt):
             store.seal(2)
     assert len(Store.open(tmp_path / "b")) == 2
