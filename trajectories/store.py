@@ -17,6 +17,7 @@ import numpy as np
 from handful import InputError, JobError, unknown_name
 from trajectories.canonical import canonical_json, disk_errors, sha256, write_whole
 from trajectories.commits import check_part, commit_part
+from trajectories.dataset import Dataset
 from trajectories.index import Index, join, part_index
 from trajectories.layout import (
     PART_NAME,
@@ -38,7 +39,7 @@ from trajectories.verification import verify_store
 _OPEN_PARTS = 1024
 
 
-class Store:
+class Store(Dataset):
     """A trajectory store. `Store.create` opens one for writing, `Store.open` for reading.
 
     What is exposed is looked up once, at the first use, and after `commit`, `seal` and `refresh`.
@@ -155,11 +156,6 @@ class Store:
         return self._exposed_parts()[1][-1]
 
     @property
-    def frames(self) -> int:
-        """Control steps over all exposed episodes."""
-        return int(self.episode_lengths().sum())
-
-    @property
     def parts(self) -> int:
         """Number of parts that hold the exposed episodes."""
         return len(self._exposed_parts()[0])
@@ -178,10 +174,6 @@ class Store:
     def keys(self) -> list[str]:
         """The schema keys that every episode has, sorted."""
         return sorted(self._specs())
-
-    def cameras(self) -> list[str]:
-        """Names of the cameras whose images are stored."""
-        return [key.removeprefix("images/") for key in self.keys() if key.startswith("images/")]
 
     def row_shape(self, key: str) -> tuple[int, ...]:
         """Shape of one row of a key, known without reading any data."""
@@ -238,11 +230,6 @@ class Store:
             raise InputError(f"episode {episode} has {rows} rows of '{key}'; cannot read rows {start} to {stop}")
         return reader.read(key, begin + start, begin + stop)
 
-    def episode(self, episode: int, keys: Sequence[str] | None = None) -> Episode:
-        """One whole episode, or only some keys of it."""
-        wanted = self.keys() if keys is None else keys
-        return Episode({key: self.read(episode, key) for key in wanted}, self.meta(episode))
-
     def dump(self, part: int, name: str) -> dict[str, np.ndarray]:
         """The arrays that were dumped under a name while a part was made."""
         return self._reader(part).dump(name)
@@ -252,9 +239,13 @@ class Store:
         found = [(m.part, PurePosixPath(file)) for m in self._exposed_parts()[0] for file in sorted(m.files)]
         return [(part, file.stem) for part, file in found if file.parts[0] == "dumps"]
 
-    def verify(self) -> list[str]:
-        """Hash every file again; each problem found as a sentence, with the episodes it costs. Empty: all is well."""
-        return verify_store(self.path, self.plan_digest)
+    def verify(self, parts: Sequence[int] | None = None) -> list[str]:
+        """Hash every file again; each problem found as a sentence, with the episodes it costs. Empty: all is well.
+
+        Args:
+            parts: look only at these and at what the whole store depends on; None: at everything.
+        """
+        return verify_store(self.path, self.plan_digest, parts)
 
     def _require_writable(self) -> None:
         if not self._writable:

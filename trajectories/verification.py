@@ -4,6 +4,7 @@ Reading already refuses missing and damaged data; this finds it before anyone de
 are lost, so that the parts concerned can be made again.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from handful import JobError
@@ -16,12 +17,13 @@ from trajectories.staging import PREFIX
 _AT_ROOT = {"zarr.json", "plan.json", "seal.json", "parts", "manifest"}
 
 
-def verify_store(path: Path, plan_digest: str) -> list[str]:
+def verify_store(path: Path, plan_digest: str, only: Sequence[int] | None = None) -> list[str]:
     """Find everything that is missing, damaged or foreign in a store.
 
     Args:
         path: the store.
         plan_digest: SHA-256 of the plan as read from the store.
+        only: look only into these parts; None: into all.
 
     Returns:
         One sentence per problem, in order of parts; empty when the store is whole.
@@ -38,6 +40,7 @@ def verify_store(path: Path, plan_digest: str) -> list[str]:
         problems.append(f"{error}.")
         seal = None
 
+    chosen = None if only is None else set(only)
     committed = committed_parts(path)
     expected = seal.parts if seal is not None else max(committed, default=-1) + 1
     folders = [int(p.name) for p in (path / "parts").glob("*") if PART_NAME.fullmatch(p.name)]
@@ -50,8 +53,10 @@ def verify_store(path: Path, plan_digest: str) -> list[str]:
             except JobError as error:
                 problems.append(f"{error}; its episodes, from {episodes} on, are lost.")
                 continue
-            problems += _check_part(folder, manifest, episodes)
+            problems += _check_part(folder, manifest, episodes) if chosen is None or part in chosen else []
             episodes += manifest.episodes
+        elif chosen is not None and part not in chosen:
+            continue
         elif folder.exists():
             problems.append(
                 f"part {folder.name} has no manifest, so it does not count: the job stopped before its end."
