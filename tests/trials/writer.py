@@ -1,6 +1,6 @@
 """A small job that fills a store with made-up episodes: what the trials start, kill, crowd and starve.
 
-    python -m tests.trials.writer STORE [--die-at N] [--codec NAME]
+    python -m tests.trials.writer STORE [--die-at N] [--codec NAME] [--counts 3,5]
 
 It prints `ready` once the store is open. With `--die-at N` it is killed by SIGKILL just before it touches the store's
 files for the N-th time, after saying what it was about to do; otherwise every touch is said at the end. A touch is
@@ -14,7 +14,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -83,16 +83,22 @@ def chunk(part: int) -> tuple[list[Episode], list[dict[str, Any]], dict[str, dic
     return [make_episode(scene) for scene in kept], records, dumps
 
 
-def work(path: Path, codec: str | None = None, say: Callable[[str], object] = lambda _: None) -> Store:
+def work(
+    path: Path,
+    codec: str | None = None,
+    counts: Sequence[int] = COUNTS,
+    say: Callable[[str], object] = lambda _: None,
+) -> Store:
     """Do the job, or what is left of it."""
     store = Store.create(path, plan(codec))
     say("ready")
-    for count in COUNTS:
-        if (store.sealed_episodes or 0) >= count:
+    for count in counts:
+        sealed = store.sealed_episodes or 0
+        if sealed > count:
             continue
         committed = set(store.committed())
         for part in PARTS:
-            if part not in committed:
+            if part not in committed and sealed < count:
                 episodes, scenes, dumps = chunk(part)
                 store.commit(part, episodes, scenes, dumps)
         store.seal(count)
@@ -189,9 +195,11 @@ def main() -> None:
     parser.add_argument("store", type=Path)
     parser.add_argument("--die-at", type=int)
     parser.add_argument("--codec")
+    parser.add_argument("--counts", default=",".join(map(str, COUNTS)))
     chosen = parser.parse_args()
     touches = _watch(chosen.store, chosen.die_at)
-    work(chosen.store, chosen.codec, lambda text: print(text, flush=True))
+    counts = [int(count) for count in chosen.counts.split(",")]
+    work(chosen.store, chosen.codec, counts, lambda text: print(text, flush=True))
     print("\n".join(touches), flush=True)
 
 
