@@ -77,6 +77,18 @@ class Dataset(ABC):
         """
 
     @abstractmethod
+    def read_run(self, episode: int, key: str, start: int, stop: int) -> np.ndarray:
+        """Rows [start, stop) of one key, counted from an episode's first step, in the part that holds the episode.
+
+        What lies together is read together: rows before 0 or past the episode's end are those of its neighbours there
+        (`Index.part`, `Index.first`). For keys with a row per step.
+
+        Raises:
+            InputError: no such episode or key, a key without a row per step, or rows outside of the part.
+            JobError: the data is missing or damaged.
+        """
+
+    @abstractmethod
     def scene_records(self) -> list[dict[str, Any]]:
         """The records of the scenes tried, in order; for a view, of the scenes whose episodes it holds."""
 

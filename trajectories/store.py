@@ -30,7 +30,7 @@ from trajectories.layout import (
 )
 from trajectories.manifest import Manifest, load_manifest, spec_difference
 from trajectories.parts import PartReader
-from trajectories.schema import Episode, EpisodeMeta
+from trajectories.schema import Episode, EpisodeMeta, lookup
 from trajectories.seal import load_seal, plan_seal
 from trajectories.staging import discard, sweep
 from trajectories.verification import verify_store
@@ -228,6 +228,26 @@ class Store(Dataset):
         stop = rows if stop is None else stop
         if not 0 <= start <= stop <= rows:
             raise InputError(f"episode {episode} has {rows} rows of '{key}'; cannot read rows {start} to {stop}")
+        return reader.read(key, begin + start, begin + stop)
+
+    def read_run(self, episode: int, key: str, start: int, stop: int) -> np.ndarray:
+        """Rows [start, stop) of one key, counted from an episode's first step, in the part that holds the episode.
+
+        Raises:
+            InputError: no such episode or key, a key without a row per step, or rows outside of the part.
+            JobError: the data is missing or damaged.
+        """
+        self._require_key(key)
+        if lookup(key).rows != "step":
+            raise InputError(f"'{key}' has no row per step; read it episode by episode")
+        reader, local = self._locate(episode)
+        begin, _ = reader.rows(local, key)
+        rows = sum(reader.manifest.lengths)
+        if not 0 <= begin + start <= begin + stop <= rows:
+            raise InputError(
+                f"part {reader.manifest.part:08d} of store '{self.path}' has {rows} steps; "
+                f"cannot read steps {begin + start} to {begin + stop}"
+            )
         return reader.read(key, begin + start, begin + stop)
 
     def dump(self, part: int, name: str) -> dict[str, np.ndarray]:

@@ -151,6 +151,12 @@ class View(Dataset):
         store, number = self.whereabouts(episode)
         return store.read(number, key, start, stop)
 
+    def read_run(self, episode: int, key: str, start: int, stop: int) -> np.ndarray:
+        """Rows of one key around an episode, as its store has them."""
+        self._require_key(key)
+        store, number = self.whereabouts(episode)
+        return store.read_run(number, key, start, stop)
+
     def whereabouts(self, episode: int) -> tuple[Store, int]:
         """The store that holds an episode, and the episode's number there."""
         if not 0 <= episode < len(self):
