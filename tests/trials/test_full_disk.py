@@ -100,7 +100,7 @@ def _starve(disk: Path, folder: Path, rounds: int, seed: int) -> Counter[str]:
         if number % 3 == 0:
             limit = _few_names(disk, int(rng.integers(1, len(whole))))
         else:
-            limit = _only(disk, int(rng.integers(0, blocks)))
+            limit = _only(disk, int(rng.integers(0, 3 if number % 3 == 1 else blocks)))
         met.update(_fails(path, limit))
         if (path / "zarr.json").exists():
             # Close to the end of the job the pieces are small: let the seal and what it writes meet their own limits.
