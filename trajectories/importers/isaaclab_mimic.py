@@ -20,6 +20,17 @@ import numpy as np
 
 from handful import InputError, __version__
 from trajectories.canonical import file_sha256
+from trajectories.commits import check_part
+from trajectories.importers.hdf5 import (
+    children,
+    demo_group,
+    demo_names,
+    json_object,
+    opened,
+    read_array,
+    require_file,
+    text_attribute,
+)
 from trajectories.importers.rehearsal import rehearse
 from trajectories.poses import poses_from_matrices
 from trajectories.schema import Episode, EpisodeMeta
@@ -36,6 +47,7 @@ _SAME_ANGLE = 1e-4
 # Pose of the robot's base in the frame of all other poses: poses in the world are then poses in the base.
 _AT_ORIGIN = np.array([0, 0, 0, 1, 0, 0, 0])
 _DATAGEN = "obs/datagen_info"
+_ANNOTATE = "annotate the demos with Mimic first"
 
 
 @dataclass(frozen=True)
@@ -80,26 +92,10 @@ def import_isaaclab_mimic(
         InputError: the file is damaged, of another layout or task, or its numbers are not usable.
     """
     path = Path(path)
-    if not path.exists():
-        raise InputError(f"there is no file '{path}'")
-    if not path.is_file():
-        raise InputError(f"'{path}' is a folder; give the HDF5 file itself")
-    rehearse(f"{__name__}:check_file", path, task)
-    environment, demos = read_file(path, task)
-    meta = EpisodeMeta(
-        task=task,
-        embodiment="panda",
-        domain=f"real/{source_name}",
-        control_rate=_CONTROL_RATE,
-        instruction=instruction,
-        paraphrases=tuple(paraphrases),
-        outcome="success",
-        operator="human",
-        action_source="achieved_next",
-        versions={"handful": __version__},
-        extra={"recorded_in": environment, "how": "human teleoperation inside a simulator (Isaac Lab)"},
-    )
-    episodes = [_episode(path, demo, index, meta, subtasks) for index, demo in enumerate(demos)]
+    require_file(path)
+    sentences = (instruction, *paraphrases)
+    rehearse(f"{__name__}:check_file", path, task, json.dumps(sentences), json.dumps(list(subtasks)), source_name)
+    episodes = read_episodes(path, task, sentences, subtasks, source_name)
     plan = {
         "import": "isaaclab-mimic",
         "file": file_sha256(path),
@@ -109,125 +105,106 @@ def import_isaaclab_mimic(
         "paraphrases": list(paraphrases),
         "subtasks": list(subtasks),
     }
+    check_part(0, episodes, _records(episodes), {}, None)
     store = Store.create(store_path, plan)
-    tried = {"outcome": "success", "attempts": ["success"]}
-    records = [{"scene": index, **tried, "demo": demo.name} for index, demo in enumerate(demos)]
-    store.commit(0, episodes, records)
+    store.commit(0, episodes, _records(episodes))
     store.seal(None)
     return {"episodes": len(store), "frames": store.frames}
 
 
-def check_file(path: Path, task: str) -> None:
-    """Read and check the whole file, and forget it: what a rehearsal does."""
-    read_file(path, task)
+def check_file(path: Path, task: str, sentences: str, subtasks: str, source_name: str) -> None:
+    """Read and check the whole file, and forget it: what a rehearsal does. Lists come as JSON."""
+    episodes = read_episodes(path, task, json.loads(sentences), json.loads(subtasks), source_name)
+    check_part(0, episodes, _records(episodes), {}, None)
 
 
-def read_file(path: Path, task: str) -> tuple[str, list[_Demo]]:
-    """Read and check the whole file: the recording environment's name, and the demos.
+def _records(episodes: Sequence[Episode]) -> list[dict[str, Any]]:
+    tried = {"outcome": "success", "attempts": ["success"]}
+    return [{"scene": index, **tried, "demo": item.meta.extra["demo"]} for index, item in enumerate(episodes)]
+
+
+def read_episodes(
+    path: Path, task: str, sentences: Sequence[str], subtasks: Sequence[str], source_name: str
+) -> list[Episode]:
+    """Read and check the whole file.
 
     Raises:
         InputError: see `import_isaaclab_mimic`.
     """
-    try:
-        with h5py.File(path, "r") as file:
-            environment = _environment(path, file, task)
-            return environment, [_read_demo(path, file, name) for name in _demo_names(path, file)]
-    except (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError, MemoryError) as error:
-        # h5py raises all of these for damaged files.
-        reason = " ".join(str(error).split())
-        raise InputError(f"'{path}' is damaged, or no HDF5 file: {reason}") from error
+    with opened(path) as file, np.errstate(over="ignore", invalid="ignore"):
+        names = demo_names(path, file)
+        environment = _environment(path, file, task)
+        meta = EpisodeMeta(
+            task=task,
+            embodiment="panda",
+            domain=f"real/{source_name}",
+            control_rate=_CONTROL_RATE,
+            instruction=sentences[0],
+            paraphrases=tuple(sentences[1:]),
+            outcome="success",
+            operator="human",
+            action_source="achieved_next",
+            versions={"handful": __version__},
+            extra={"recorded_in": environment, "how": "human teleoperation inside a simulator (Isaac Lab)"},
+        )
+        demos = [_read_demo(path, demo_group(path, file, name), name) for name in names]
+        return [_episode(path, demo, index, meta, subtasks) for index, demo in enumerate(demos)]
 
 
 def _environment(path: Path, file: h5py.File, task: str) -> str:
     """The name of the environment that recorded the file, checked to be one of the task."""
-    if not isinstance(file.get("data"), h5py.Group):
-        raise InputError(f"'{path}' has no group 'data', so it is not in Isaac Lab Mimic's layout")
-    try:
-        name = json.loads(file["data"].attrs["env_args"])["env_name"]
-    except (KeyError, ValueError, TypeError) as error:
-        raise InputError(f"'{path}' does not say in data.attrs['env_args'] which environment recorded it") from error
+    name = json_object(path, "data.attrs['env_args']", text_attribute(path, file["data"], "env_args")).get("env_name")
+    if not isinstance(name, str):
+        raise InputError(f"'{path}' does not say in data.attrs['env_args'] which environment recorded it")
     word = _TASK_WORDS.get(task)
     if word is None:
         known = ", ".join(sorted(_TASK_WORDS))
         raise InputError(f"Isaac Lab Mimic files are imported for the tasks {known}; got '{task}'")
     if word not in name:
         raise InputError(f"'{path}' was recorded in '{name}', which is not task '{task}' (its name lacks '{word}')")
-    return str(name)
-
-
-def _demo_names(path: Path, file: h5py.File) -> list[str]:
-    names = [name for name in file["data"] if name.startswith("demo_") and name.removeprefix("demo_").isdigit()]
-    if not names:
-        raise InputError(f"'{path}' holds no demos (no group 'data/demo_0')")
-    return sorted(names, key=lambda name: int(name.removeprefix("demo_")))
-
-
-def _array(path: Path, group: h5py.Group, name: str, shape: tuple[int | None, ...]) -> np.ndarray:
-    """One array of a demo, checked against its shape (None: any) and for being finite."""
-    where = f"{group.name.lstrip('/')}/{name}"
-    dataset = group.get(name)
-    if not isinstance(dataset, h5py.Dataset):
-        raise InputError(f"'{path}' has no array '{where}', so it is not in Isaac Lab Mimic's layout")
-    if len(dataset.shape) != len(shape) or any(want not in (None, has) for has, want in zip(dataset.shape, shape)):  # noqa: B905
-        wanted = ", ".join("any" if want is None else str(want) for want in shape)
-        raise InputError(f"'{path}': '{where}' has shape {dataset.shape}; it should be ({wanted})")
-    value = np.asarray(dataset[()])
-    if value.dtype.kind not in "fiub":
-        raise InputError(f"'{path}': '{where}' holds {value.dtype}, not numbers")
-    if not np.isfinite(value).all():
-        raise InputError(f"'{path}': '{where}' holds values that are not finite")
-    return value
-
-
-def _children(path: Path, group: h5py.Group, name: str) -> list[str]:
-    if not isinstance(group.get(name), h5py.Group) or not len(group[name]):
-        where = f"{group.name.lstrip('/')}/{name}"
-        raise InputError(f"'{path}' has no group '{where}' with anything in it; annotate the demos with Mimic first")
-    return sorted(group[name])
+    return name
 
 
 def _transforms(path: Path, group: h5py.Group, name: str, steps: int) -> np.ndarray:
-    matrices = _array(path, group, name, (steps, 4, 4)).astype(np.float64)
+    matrices = read_array(path, group, name, (steps, 4, 4)).astype(np.float64)
     rotations = matrices[:, :3, :3]
     error = np.abs(rotations @ rotations.transpose(0, 2, 1) - np.eye(3)).max()
-    if error > 1e-3 or np.linalg.det(rotations).min() < 0:
+    # So that a sum that is no number is refused as well.
+    if not error <= 1e-3 or np.linalg.det(rotations).min() < 0:
         raise InputError(f"'{path}': '{group.name.lstrip('/')}/{name}' holds matrices that are no rotations")
     return matrices
 
 
-def _read_demo(path: Path, file: h5py.File, name: str) -> _Demo:
-    group = file["data"][name]
-    if not isinstance(group, h5py.Group):
-        raise InputError(f"'{path}': 'data/{name}' is not a group")
+def _read_demo(path: Path, group: h5py.Group, name: str) -> _Demo:
     if not group.attrs.get("success", True):
         raise InputError(f"'{path}': 'data/{name}' is marked as failed; take it out of the file")
-    actions = _array(path, group, "actions", (None, 7))
+    actions = read_array(path, group, "actions", (None, 7))
     steps = len(actions)
     if steps < 2:
         raise InputError(f"'{path}': 'data/{name}' has {steps} steps; a demo needs at least 2")
     columns = _ARM_JOINTS + 2
-    initial = _array(path, group, "initial_state/articulation/robot/joint_position", (1, columns))
-    base = _array(path, group, "initial_state/articulation/robot/root_pose", (1, 7))[0]
+    initial = read_array(path, group, "initial_state/articulation/robot/joint_position", (1, columns))
+    base = read_array(path, group, "initial_state/articulation/robot/root_pose", (1, 7))[0]
     if np.abs(base - _AT_ORIGIN).max() > 1e-4:
         raise InputError(
             f"'{path}': in 'data/{name}' the robot's base is at {base.round(4).tolist()}, not at the origin"
         )
-    relative = _array(path, group, "obs/joint_pos", (steps, columns))
+    relative = read_array(path, group, "obs/joint_pos", (steps, columns))
     joints = initial.astype(np.float64) + (relative - relative[0])
     if "states/articulation/robot/joint_position" in group:
-        after = _array(path, group, "states/articulation/robot/joint_position", (steps, columns))
+        after = read_array(path, group, "states/articulation/robot/joint_position", (steps, columns))
         if np.abs(after[:-1] - joints[1:]).max() > _SAME_ANGLE:
             raise InputError(f"'{path}': in 'data/{name}' the joint angles of 'states' and of 'obs' disagree")
-    objects = _children(path, group, f"{_DATAGEN}/object_pose")
-    signals = _children(path, group, f"{_DATAGEN}/subtask_term_signals")
+    objects = children(path, group, f"{_DATAGEN}/object_pose", _ANNOTATE)
+    signals = children(path, group, f"{_DATAGEN}/subtask_term_signals", _ANNOTATE)
     return _Demo(
         name=name,
         actions=actions,
         joints=joints,
-        velocities=_array(path, group, "obs/joint_vel", (steps, columns)),
+        velocities=read_array(path, group, "obs/joint_vel", (steps, columns)),
         tool=_transforms(path, group, f"{_DATAGEN}/eef_pose/franka", steps),
         objects={n: _transforms(path, group, f"{_DATAGEN}/object_pose/{n}", steps) for n in objects},
-        signals={n: _array(path, group, f"{_DATAGEN}/subtask_term_signals/{n}", (steps,)) != 0 for n in signals},
+        signals={n: read_array(path, group, f"{_DATAGEN}/subtask_term_signals/{n}", (steps,)) != 0 for n in signals},
     )
 
 

@@ -7,15 +7,17 @@ episode record. What the mapping itself has to derive (velocities from positions
 in the episode's `extra`.
 """
 
+import json
 import math
 from collections.abc import Callable
 from collections.abc import Mapping as Names
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 
 from handful import InputError, __version__, unknown_name
+from trajectories.canonical import canonical_json
 from trajectories.poses import (
     matrices_from_quaternions,
     poses_from_matrices,
@@ -157,6 +159,8 @@ class Mapping:
     objects: dict[str, Pose] = field(default_factory=dict)
     # A lower rate to import at; must divide the data set's evenly.
     resample_to: float | None = None
+    # Whether images are stored with the bottom row first, as some versions of robosuite do.
+    images_upside_down: bool = False
 
     def __post_init__(self) -> None:
         for what, name in (("embodiment", self.embodiment), ("task", self.task), ("outcome", self.outcome)):
@@ -214,6 +218,40 @@ class Mapping:
         if self.stride > 1:
             notes["rate"] = f"every step of {self.stride} at {self.control_rate:g} Hz; the last of their actions"
         return notes
+
+    def upright(self, frames: np.ndarray) -> np.ndarray:
+        """Images (T, height, width, 3) with the top row first."""
+        return np.ascontiguousarray(frames[:, ::-1]) if self.images_upside_down else frames
+
+    def to_json(self) -> dict[str, Any]:
+        """A plain dict of JSON types."""
+        return dict(json.loads(canonical_json(asdict(self), "mapping")))
+
+    @classmethod
+    def from_json(cls, record: Names[str, Any]) -> "Mapping":
+        """The inverse of `to_json`."""
+
+        def plain(value: Any) -> Any:
+            return {k: tuple(v) if isinstance(v, list) else v for k, v in value.items()}
+
+        def build(kind: type, value: Any) -> Any:
+            return kind(**plain(value)) if isinstance(value, Names) else value
+
+        action = dict(record["action"])
+        action["gripper"] = build(Gripper, action["gripper"])
+        action["joints"] = build(Columns, action["joints"])
+        action["tool_pose"] = build(Pose, action["tool_pose"])
+        return cls(
+            **{
+                **plain(record),
+                "joint_position": build(Columns, record["joint_position"]),
+                "joint_velocity": build(Columns, record["joint_velocity"]),
+                "gripper": build(Gripper, record["gripper"]),
+                "tool_pose": build(Pose, record["tool_pose"]),
+                "action": Action(**action),
+                "objects": {name: build(Pose, pose) for name, pose in record["objects"].items()},
+            }
+        )
 
     def meta(self, source: str, sentence: str | None, scene: int, extra: Names[str, Any]) -> EpisodeMeta:
         """The metadata of one imported episode.

@@ -97,7 +97,7 @@ def test_a_file_is_read_in_a_child_process_first(recording, tmp_path, rehearsals
     path, _ = recording
     _import(path, tmp_path / "s")
     (arguments,) = rehearsals
-    assert arguments[1:] == (path, "stack_three")
+    assert arguments[1:3] == (path, "stack_three")
     rehearse(*arguments)
     with h5py.File(path, "r+") as file:
         del file["data"]
@@ -178,7 +178,8 @@ def _without(name):
 
 def _with(name, value):
     def edit(file):
-        del file[name]
+        if name in file:
+            del file[name]
         file[name] = value
 
     return edit
@@ -194,6 +195,27 @@ def _scaled(name, index, value):
     return edit
 
 
+def _external(file):
+    with h5py.File(file.filename + ".other", "w") as other:
+        other["actions"] = file["data/demo_2/actions"][()]
+    del file["data/demo_2/actions"]
+    file["data/demo_2/actions"] = h5py.ExternalLink(file.filename + ".other", "actions")
+
+
+def _unwritten(file):
+    """Claims numbers that were never stored: HDF5 reads them as zeros."""
+    del file["data/demo_2/obs/joint_vel"]
+    file["data/demo_2/obs"].create_dataset("joint_vel", (STEPS, 9), np.float64)
+
+
+def _sparse(file):
+    del file["data/demo_2/obs/joint_vel"]
+    array = file["data/demo_2/obs"].create_dataset(
+        "joint_vel", (STEPS, 9), np.float64, chunks=(2, 9), compression="gzip"
+    )
+    array[:2] = 1.0
+
+
 _DEMO = "data/demo_2"
 _INFO = f"{_DEMO}/obs/datagen_info"
 
@@ -202,8 +224,11 @@ _INFO = f"{_DEMO}/obs/datagen_info"
     ("edit", "message"),
     [
         (_without("data"), "has no group 'data'"),
-        (lambda file: file["data"].attrs.pop("env_args"), "does not say in data.attrs"),
-        (lambda file: file["data"].attrs.modify("env_args", "{"), "does not say in data.attrs"),
+        (lambda file: file["data"].attrs.pop("env_args"), "'data' has no attribute 'env_args'"),
+        (lambda file: file["data"].attrs.modify("env_args", "{"), r"data.attrs\['env_args'\] is no JSON: Expecting"),
+        (lambda file: file["data"].attrs.modify("env_args", "[]"), "is no JSON object"),
+        (lambda file: file["data"].attrs.create("env_args", 3.0), "attribute 'env_args' of 'data' is no text"),
+        (lambda file: file["data"].attrs.modify("env_args", '{"env_name": 3}'), "does not say in data.attrs"),
         (lambda file: [file.pop(f"data/demo_{i}") for i in (0, 2, 11)], "holds no demos"),
         (_with(_DEMO, np.zeros(3)), "'data/demo_2' is not a group"),
         (lambda file: file[_DEMO].attrs.create("success", False), "'data/demo_2' is marked as failed"),
@@ -218,6 +243,15 @@ _INFO = f"{_DEMO}/obs/datagen_info"
         ),
         (_with(f"{_DEMO}/obs/joint_vel", np.zeros((STEPS - 1, 9))), r"has shape \(11, 9\); it should be \(12, 9\)"),
         (_with(f"{_INFO}/eef_pose/franka", np.zeros((STEPS, 7))), r"has shape \(12, 7\); it should be \(12, 4, 4\)"),
+        (_with(f"{_INFO}/object_pose/no name", np.zeros((STEPS, 4, 4))), "holds 'no name'; a name has letters"),
+        (
+            _with(f"{_DEMO}/obs/joint_vel", np.full((STEPS, 9), 1e300)),
+            "'observation/joint_velocity' holds values that are",
+        ),
+        (_without(f"{_INFO}/object_pose/cube_3"), "episode 1 differs in: objects/cube_3"),
+        (_external, "'data/demo_2/actions' lies in another file; copy it into this one first"),
+        (_unwritten, "'data/demo_2/obs/joint_vel' claims 864 bytes; the file holds 0 for it"),
+        (_sparse, "'data/demo_2/obs/joint_vel' has 1 of its 6 chunks; the rest is missing"),
         (_with(f"{_DEMO}/actions", np.zeros((0, 7))), "has 0 steps; a demo needs at least 2"),
         (_with(f"{_DEMO}/actions", np.zeros((STEPS, 7), "S4")), "holds |S4, not numbers"),
         (

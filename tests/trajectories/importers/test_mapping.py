@@ -1,6 +1,7 @@
 """Mappings: what is said is done, held against formulas of another library; what does not fit is refused by name."""
 
 import dataclasses
+import json
 
 import numpy as np
 import pytest
@@ -233,3 +234,24 @@ def test_numbers_that_cannot_be_are_refused(rows, feature, value, message):
 def test_an_episode_needs_two_steps(rows):
     with pytest.raises(InputError, match="has 1 control steps; an episode needs at least 2"):
         converted(mapping(), {name: value[:1] for name, value in rows.items()})
+
+
+def test_a_mapping_survives_json():
+    for said in (
+        mapping(),
+        mapping(
+            joint_velocity="differences",
+            tool_pose="kinematics",
+            action=Action("achieved_next", Gripper("target", closed=1.0, open=-1.0, column=7)),
+            objects={"cube": Pose("place", "wxyz", HERE, rotation_feature="turn", rotation_columns=(3, 0, 1, 2))},
+            paraphrases=("raise it",),
+            images_upside_down=True,
+        ),
+    ):
+        assert Mapping.from_json(json.loads(json.dumps(said.to_json()))) == said
+
+
+def test_images_stored_bottom_up_are_turned():
+    frames = np.arange(24, dtype=np.uint8).reshape(1, 2, 4, 3)
+    np.testing.assert_array_equal(mapping(images_upside_down=True).upright(frames), np.flip(frames, 1))
+    assert mapping().upright(frames) is frames
