@@ -8,7 +8,7 @@ import numpy as np
 from handful import InputError
 from scenes.task import Task
 from sim.transforms import Array
-from trajectories import Store
+from trajectories import Dataset, open_dataset
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class Demo:
 
     Attributes:
         index: its number among the demos in use, as stored in `source/demo`.
-        store: digest of the plan that made the store it came from.
+        store: digest of the plan that made the store, or of the recipe of the view, it came from.
         episode: its number in the store it came from.
         operator: who recorded it.
         joints: (T, J) measured joint angles before each action [rad].
@@ -47,20 +47,20 @@ def load_demos(path: str | Path, task: Task, control_rate: float) -> list[Demo]:
     """Read every demonstration of a task from a store.
 
     Args:
-        path: the store.
+        path: the store, or a view.
         task: the task they must show.
         control_rate: the rate they must have been recorded at [Hz].
 
     Raises:
         InputError: no such store, an empty one, demos of another task, rate, or without the task's objects.
     """
-    store = Store.open(path)
+    store = open_dataset(path)
     if len(store) == 0:
         raise InputError(f"'{path}' holds no demonstrations; record or import some first")
     return [_load(store, i, path, task, control_rate) for i in range(len(store))]
 
 
-def _load(store: Store, i: int, path: str | Path, task: Task, control_rate: float) -> Demo:
+def _load(store: Dataset, i: int, path: str | Path, task: Task, control_rate: float) -> Demo:
     meta = store.meta(i)
     if meta.task != task.name:
         raise InputError(

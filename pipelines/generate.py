@@ -5,7 +5,6 @@ numbers travel back. What a chunk holds follows from the plan and its index alon
 any number of workers, however often the job was stopped.
 """
 
-import hashlib
 import itertools
 import json
 import os
@@ -31,7 +30,8 @@ from scenes.domains import get_domain
 from scenes.task import get_task
 from scenes.workspace import build_workspace
 from sim.rendering import FrameRenderer
-from trajectories import Store
+from trajectories import Store, open_dataset
+from trajectories.views import content_digest
 
 BUNDLED = Path(__file__).resolve().parent.parent / "demos"
 CONTROL_RATE = 20.0
@@ -225,11 +225,8 @@ def _without_threads(plain: dict[str, Any]) -> dict[str, Any]:
 
 
 def digest_of_demos(path: Path) -> str:
-    """SHA-256 over the demo store's manifest objects, which hold the digests of all its files."""
-    digest = hashlib.sha256()
-    for file in sorted((path / "manifest").glob("*.json")):
-        digest.update(file.read_bytes())
-    return digest.hexdigest()
+    """SHA-256 of all that the demos are, of a store or a view."""
+    return content_digest(open_dataset(path))
 
 
 def _jobs(

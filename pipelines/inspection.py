@@ -5,13 +5,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from handful import JobError
 from pipelines.statistics import wilson_interval
-from trajectories.store import Store
+from trajectories.dataset import Dataset, open_dataset
+from trajectories.filters import text_column
+from trajectories.index import Category
+from trajectories.views import View
 
 T = TypeVar("T")
 
@@ -20,7 +24,7 @@ def inspect(path: Path, verify: bool) -> tuple[dict[str, Any], RenderableType]:
     """Look into a store.
 
     Args:
-        path: the store.
+        path: the store, or a view.
         verify: hash every file again.
 
     Returns:
@@ -30,7 +34,7 @@ def inspect(path: Path, verify: bool) -> tuple[dict[str, Any], RenderableType]:
         InputError: no store there.
         JobError: its root or plan is damaged, or, without `verify`, anything that has to be read.
     """
-    store = Store.open(path)
+    store = open_dataset(path)
     problems = store.verify() if verify else []
     facts = {
         "episodes": lambda: len(store),
@@ -61,28 +65,31 @@ def _read(fact: Callable[[], T], problems: list[str]) -> T | None:
         return None
 
 
-def _tables(store: Store) -> list[RenderableType]:
-    metas = [store.meta(episode) for episode in range(len(store))]
-    lengths = store.episode_lengths()
-    hours = sum(steps / meta.control_rate for steps, meta in zip(lengths, metas, strict=True)) / 3600
+def _tables(store: Dataset) -> list[RenderableType]:
+    index = store.index()
+    lengths = index.length
+    hours = float((lengths / index.control_rate).sum()) / 3600
     table = Table(title=Text(str(store.path)), show_header=False, box=None, title_justify="left", title_style="bold")
     table.add_column(style="dim")
     table.add_column()
     table.add_row("episodes", f"{len(store):,} in {store.parts:,} part{'s' * (store.parts != 1)}, {size(store.bytes)}")
     steps = f", {lengths.min():,} to {lengths.max():,} each" if len(lengths) else ""
-    table.add_row("frames", f"{store.frames:,}{steps}; {hours:.2f} h at {_join({m.control_rate for m in metas})} Hz")
-    for name, values in (
-        ("tasks", [meta.task for meta in metas]),
-        ("domains", [meta.domain for meta in metas]),
-        ("embodiments", [meta.embodiment for meta in metas]),
-        ("moved by", [meta.operator for meta in metas]),
-        ("ended in", [meta.outcome for meta in metas]),
+    table.add_row("frames", f"{store.frames:,}{steps}; {hours:.2f} h at {_join(set(index.control_rate.tolist()))} Hz")
+    for name, column in (
+        ("tasks", "task"),
+        ("domains", "domain"),
+        ("embodiments", "embodiment"),
+        ("moved by", "operator"),
+        ("ended in", "outcome"),
     ):
-        table.add_row(name, ", ".join(f"{value} {count:,}" for value, count in Counter(values).most_common()) or "-")
+        table.add_row(name, _counted(text_column(store, column)) or "-")
     shapes = [f"{camera} {'x'.join(map(str, store.row_shape(f'images/{camera}')[:2]))}" for camera in store.cameras()]
     table.add_row("cameras", ", ".join(shapes) or "none: states and actions only")
     renderables: list[RenderableType] = [table]
-    records = store.scene_records()
+    if isinstance(store, View):
+        table.add_row("lie in", _counted(text_column(store, "store")))
+    # The scenes of a selection say nothing of how many succeed.
+    records = [] if isinstance(store, View) else store.scene_records()
     if records:
         renderables.append(_scene_table(records))
     dumps = store.dumps()
@@ -117,6 +124,13 @@ def _dump_table(dumps: list[tuple[int, str]]) -> Table:
     if len(dumps) > shown:
         table.add_row("...", f"and {len(dumps) - shown:,} more")
     return table
+
+
+def _counted(column: Category) -> str:
+    """A column's values, the most frequent first, each with the number of its episodes."""
+    counts = np.bincount(column.codes, minlength=len(column.values)).tolist()
+    found = Counter(dict(zip(column.values, counts, strict=True)))
+    return ", ".join(f"{value} {count:,}" for value, count in found.most_common() if count)
 
 
 def _join(values: set[float]) -> str:

@@ -27,7 +27,7 @@ from pipelines.runs import Run, read_run, video_name
 from pipelines.statistics import wilson_interval
 from pipelines.tables import rate_text
 from pipelines.viewing import store_sheet, video_frames
-from trajectories.store import Store
+from trajectories.dataset import Dataset
 
 # The page stays below 25 MB: base64 makes 4 bytes of 3.
 _PAGE_LIMIT = 25_000_000
@@ -104,7 +104,7 @@ def render(run: Run) -> str:
     )
 
 
-def demo_sources(store: Store) -> dict[str, Any]:
+def demo_sources(store: Dataset) -> dict[str, Any]:
     """Where a generated store's demos came from: demos by operator, and the share of steps that replay them."""
     demos: dict[tuple[str | None, int], str] = {}
     chosen = np.unique(np.linspace(0, len(store) - 1, min(len(store), _SOURCE_EPISODES)).astype(int))
@@ -299,7 +299,7 @@ def _surrogate(domain: str) -> bool:
     return domain.startswith("twin/")
 
 
-def _encode(store: Store, episode: int) -> bytes:
+def _encode(store: Dataset, episode: int) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "episode.mp4"
         write_video(path, video_frames(store, episode), store.meta(episode).control_rate)

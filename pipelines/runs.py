@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from handful import InputError, JobError
-from trajectories.store import Store
+from trajectories.dataset import Dataset, open_dataset
 
 _GENERATION_KEYS = ("attempts", "kept", "scenes", "first_try_rate", "seconds", "kept_per_hour")
 _RESULT_KEYS = ("task", "domain", "successes", "episodes", "outcomes")
@@ -30,7 +30,7 @@ class Run:
 
     folder: Path
     generation: dict[str, Any] | None = None
-    store: Store | None = None
+    store: Dataset | None = None
     scenes_picture: Path | None = None
     training_log: list[dict[str, Any]] | None = None
     # The newest checkpoint's record: configuration, sources, versions.
@@ -91,11 +91,11 @@ def _require(path: Path, record: Mapping[str, Any], keys: Sequence[str]) -> None
         raise JobError(f"'{path}' is damaged: it lacks {', '.join(missing)}")
 
 
-def _open_store(folder: Path, generation: dict[str, Any] | None) -> Store | None:
+def _open_store(folder: Path, generation: dict[str, Any] | None) -> Dataset | None:
     named = Path(str((generation or {}).get("store") or "store"))
     for path in (folder / "store", folder / named, folder / named.name, named):
         if (path / "zarr.json").is_file():
-            return Store.open(path)
+            return open_dataset(path)
     return None
 
 

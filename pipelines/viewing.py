@@ -7,8 +7,8 @@ import numpy as np
 
 from handful import InputError
 from pipelines.pictures import LEAST_SIDE, captioned, enlarge, grid, side_by_side, write_png, write_video
+from trajectories.dataset import Dataset, open_dataset
 from trajectories.schema import EpisodeMeta
-from trajectories.store import Store
 
 # Frames of one episode on its contact sheet, and tiles per row.
 _MOMENTS = 20
@@ -26,7 +26,7 @@ def view(path: Path, episode: int | None, out: Path) -> list[Path]:
     """Draw a store.
 
     Args:
-        path: the store.
+        path: the store, or a view.
         episode: which episode; None: the first frames of many for a PNG, episode 0 for a video.
         out: an image (.png) or a video (.mp4).
 
@@ -39,7 +39,7 @@ def view(path: Path, episode: int | None, out: Path) -> list[Path]:
     kind = out.suffix.lower()
     if kind not in (".png", ".mp4"):
         raise InputError(f"cannot write '{out}'; --out must end in .png (contact sheet) or .mp4 (video)")
-    store = Store.open(path)
+    store = open_dataset(path)
     if len(store) == 0:
         raise InputError(f"store '{path}' holds no episodes")
     if not store.cameras():
@@ -55,7 +55,7 @@ def view(path: Path, episode: int | None, out: Path) -> list[Path]:
     return [out]
 
 
-def video_frames(store: Store, episode: int) -> Iterator[np.ndarray]:
+def video_frames(store: Dataset, episode: int) -> Iterator[np.ndarray]:
     """All cameras side by side at every step, with instruction, subtask and time above."""
     meta = store.meta(episode)
     subtasks = store.read(episode, "subtask")
@@ -76,7 +76,7 @@ def subtask_names(task: str) -> tuple[str, ...]:
         return ()
 
 
-def episode_sheet(store: Store, episode: int) -> np.ndarray:
+def episode_sheet(store: Dataset, episode: int) -> np.ndarray:
     """Moments of one episode, evenly spaced from the first step to the last."""
     meta = store.meta(episode)
     subtasks = store.read(episode, "subtask")
@@ -92,7 +92,7 @@ def episode_sheet(store: Store, episode: int) -> np.ndarray:
     )
 
 
-def store_sheet(store: Store, limit: int = _EPISODES) -> np.ndarray:
+def store_sheet(store: Dataset, limit: int = _EPISODES) -> np.ndarray:
     """The first frames of up to `limit` episodes, evenly spread over the store, seen by its first camera."""
     camera = store.cameras()[0]
     chosen = np.unique(np.linspace(0, len(store) - 1, limit).round().astype(int))
@@ -104,7 +104,7 @@ def store_sheet(store: Store, limit: int = _EPISODES) -> np.ndarray:
     return grid(tiles, _SHEET_COLUMNS)
 
 
-def _frames(store: Store, episode: int, start: int, stop: int, side: int = LEAST_SIDE) -> list[np.ndarray]:
+def _frames(store: Dataset, episode: int, start: int, stop: int, side: int = LEAST_SIDE) -> list[np.ndarray]:
     """Steps [start, stop) as all cameras see them, side by side."""
     views = [store.read(episode, f"images/{camera}", start, stop) for camera in store.cameras()]
     return [side_by_side([enlarge(view, side) for view in moment]) for moment in zip(*views, strict=True)]

@@ -15,7 +15,7 @@ episodes that the terms before have left open.
 
 import operator
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cache
 from typing import Any
 
@@ -67,13 +67,26 @@ def matching(dataset: Dataset, where: str) -> np.ndarray:
 def nothing_matches(dataset: Dataset, where: str) -> InputError:
     """The error for a filter that leaves no episode: says what the text fields in it do hold."""
     fields = dict.fromkeys(c.field for c in comparisons(parse(where)) if c.field in _TEXTS)
-    evaluation = _Evaluation(dataset, where)
-    held = [f"{field} is {_listed(evaluation.texts(field).values)}" for field in fields]
+    held = [f"{field} is {_listed(_present(text_column(dataset, field)))}" for field in fields]
     there = f"; there, {'; '.join(held)}" if held else ""
     return InputError(f"no episode of '{dataset.path}' matches: {where}{there}")
 
 
-def _listed(values: tuple[Any, ...], most: int = 12) -> str:
+def text_column(dataset: Dataset, field: str) -> Category:
+    """A text field of a filter, as a column of few values, of which some may not occur."""
+    categories = dataset.index().categories
+    if field == "instruction":
+        return Category(categories["text"].codes, tuple(sentences[0] for sentences in categories["text"].values))
+    if field == "store" and "store" not in categories:
+        return Category(np.zeros(len(dataset), np.int32), (dataset.path.name,))
+    return categories[field]
+
+
+def _present(column: Category) -> set[Any]:
+    return {column.values[code] for code in np.unique(column.codes)}
+
+
+def _listed(values: Iterable[Any], most: int = 12) -> str:
     names = sorted(str(value) for value in values)
     return " or ".join(names[:most]) + (f" or one of {len(names) - most} more" if len(names) > most else "")
 
@@ -121,7 +134,7 @@ class _Evaluation:
                 truth[still] = self.of(term, episodes[still])
             return truth
         if expression.field in _TEXTS:
-            category = self.texts(expression.field)
+            category = text_column(self._dataset, expression.field)
             true = np.array([_holds(expression, value) for value in category.values], dtype=bool)
             return true[category.codes[episodes]]
         if expression.field in _NUMBERS:
@@ -129,15 +142,6 @@ class _Evaluation:
         if expression.field == "demo":
             return self._replays(expression, episodes)
         return self._ledgers(expression, episodes)
-
-    def texts(self, field: str) -> Category:
-        """A text field as a column of few values."""
-        if field == "instruction":
-            category = self._index.categories["text"]
-            return Category(category.codes, tuple(sentences[0] for sentences in category.values))
-        if field == "store" and "store" not in self._index.categories:
-            return Category(np.zeros(len(self._dataset), np.int32), (self._dataset.path.name,))
-        return self._index.categories[field]
 
     def _numbers(self, field: str) -> np.ndarray:
         if field == "duration":

@@ -72,13 +72,16 @@ def read_plan(store: Path) -> dict[str, Any]:
     if not (store / "zarr.json").is_file():
         raise InputError(f"'{store}' is not a trajectory store (it has no zarr.json){_nearby(store)}")
     try:
-        version = json.loads((store / "zarr.json").read_bytes()).get("attributes", {}).get("handful_format")
+        attributes = json.loads((store / "zarr.json").read_bytes()).get("attributes", {})
+        version, kind = attributes.get("handful_format"), attributes.get("handful_kind")
     except (OSError, ValueError, AttributeError) as error:
         raise JobError(f"store '{store}' is damaged: its zarr.json cannot be read ({error})") from error
     if version is None:
         raise InputError(f"'{store}' is a Zarr group but not a trajectory store{_nearby(store)}")
     if version != FORMAT_VERSION:
         raise InputError(f"store '{store}' has format {version}; this version of handful reads format {FORMAT_VERSION}")
+    if kind is not None:
+        raise InputError(f"'{store}' is a {kind}, which refers to stores; this needs a store itself")
     try:
         plan = json.loads((store / "plan.json").read_bytes())
     except (OSError, ValueError) as error:

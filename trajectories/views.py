@@ -8,6 +8,7 @@ It appears whole or not at all. Its episodes are named by part and place, so it 
 one that has lost any of them is refused. A view of a view refers to the stores beneath.
 """
 
+import hashlib
 import json
 import os
 import shutil
@@ -194,6 +195,16 @@ class View(Dataset):
     def _require_key(self, key: str) -> None:
         if key not in self._keys:
             raise unknown_name(f"key of view '{self.path}'", key, self._keys)
+
+
+def content_digest(dataset: Dataset) -> str:
+    """SHA-256 of everything that a data set exposes: of a store's commit records, of a view's recipe."""
+    if isinstance(dataset, View):
+        return dataset.plan_digest
+    digest = hashlib.sha256()
+    for file in sorted((dataset.path / "manifest").glob("*.json")):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
 
 
 def references(view: Path, store: Path) -> tuple[np.ndarray, np.ndarray]:
