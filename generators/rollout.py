@@ -55,6 +55,10 @@ class Tape:
         """Forget what lanes did."""
         self.length[ids] = 0
 
+    def cut(self, ids: np.ndarray, steps: np.ndarray) -> None:
+        """Forget what lanes (n,) did from step (n,) on."""
+        self.length[ids] = np.minimum(self.length[ids], steps)
+
     def before(self, ids: np.ndarray, record: StepRecord, measured: Array) -> None:
         """Note the state that lanes are in and what they are about to do.
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from generators.teleoperation import Command
-from scenes.cubes import EDGE
+from scenes.cubes import EDGE, nearest_quarter, upright_yaw
 from scenes.scene import Scene
 from scenes.task import Subtask, World
 from scenes.workspace import Workspace
@@ -100,7 +100,7 @@ class ScriptedOperator:
 
     def _grasp(self, cube: Array) -> list[_Stage]:
         offset = self._rng.normal(0.0, [0.003, 0.002, 0.003])
-        yaw = _upright_yaw(cube)
+        yaw = upright_yaw(cube)
         quat = quat_multiply(quat_about_z(yaw), _DOWN)
         grasp = np.concatenate([cube[:3] + quat_rotate(quat_about_z(yaw), offset), quat])
         grasp[2] = cube[2] + self._rng.uniform(-0.002, 0.006)
@@ -115,7 +115,7 @@ class ScriptedOperator:
     def _place(self, below: Array, held: Array, world: World) -> list[_Stage]:
         in_tool = compose(inverse(world.tool[0]), held)
         # Of the four ways to turn the held cube onto the one below, the one nearest to how it is held now.
-        turn = _nearest_quarter(_upright_yaw(below) - _upright_yaw(held))
+        turn = nearest_quarter(upright_yaw(below) - upright_yaw(held))
         upright = np.concatenate([held[:3], quat_multiply(quat_about_z(turn), held[3:])])
         upright[:3] = below[:3] + np.array([*self._rng.normal(0.0, 0.002, 2), EDGE + 0.004])
         place = compose(upright, inverse(in_tool))
@@ -132,13 +132,3 @@ def _raised(pose: Array, height: float) -> Array:
     up = pose.copy()
     up[2] += height
     return up
-
-
-def _upright_yaw(pose: Array) -> float:
-    """Yaw of a cube's sides, within -45 to 45 degrees: which of the four it is cannot be told apart."""
-    axis = quat_rotate(pose[3:], np.array([1.0, 0.0, 0.0]))
-    return _nearest_quarter(float(np.arctan2(axis[1], axis[0])))
-
-
-def _nearest_quarter(angle: float) -> float:
-    return (angle + np.pi / 4) % (np.pi / 2) - np.pi / 4

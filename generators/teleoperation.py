@@ -3,20 +3,22 @@
 Every device, scripted or held by a person, stands behind the same interface, so what is recorded has one form.
 """
 
+import copy
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from generators.rollout import StepRecord, Tape, build_episode
-from handful import random_stream
+from handful import InputError, random_stream
 from scenes.monitor import Monitor
 from scenes.outcome import Outcome
 from scenes.scene import Scene, load_scenes
 from scenes.sensing import measure_joints
 from scenes.task import World
 from scenes.workspace import Workspace
-from sim.batch import BatchSim
+from sim.batch import BatchSim, Snapshot
 from sim.kinematics import solve_inverse
 from sim.transforms import Array, quat_from_rotvec, quat_multiply
 from trajectories import Episode
@@ -81,10 +83,153 @@ def integrate(target: Array, command: Command, limits: Limits, period: float) ->
     return np.concatenate([position, quat / np.linalg.norm(quat)])
 
 
+@dataclass(frozen=True)
+class Checkpoint:
+    """A moment of an attempt that it can go back to, exactly.
+
+    Attributes:
+        steps: control steps taken by then.
+        snapshot: the simulation.
+        joints: (1, J) joint angles last commanded [rad].
+        target: (7,) tool pose last aimed at.
+        judged: what the judge knew: goal ever met, steps it had held, outcome.
+        sensor: where the stream of sensor noise stood.
+        world: what was where.
+    """
+
+    steps: int
+    snapshot: Snapshot
+    joints: Array
+    target: Array
+    judged: tuple[bool, int, Outcome | None]
+    sensor: dict[str, Any]
+    world: World
+
+
+class Session:
+    """One attempt at a scene, a control step at a time, with everything on the tape.
+
+    Args:
+        workspace: the task's world.
+        scene: where.
+        limits: bounds on whoever moves the tool.
+        attempt: 0 for the first try at this scene.
+
+    Attributes:
+        world: what is where, a batch of one.
+        target: (7,) tool pose that the arm was last told to reach.
+        blocked: whether the last command was not followed, because the arm cannot get there, or not so fast.
+    """
+
+    def __init__(self, workspace: Workspace, scene: Scene, limits: Limits | None = None, attempt: int = 0) -> None:
+        self.workspace, self.scene, self.attempt = workspace, scene, attempt
+        self.limits = limits or Limits()
+        self.sim = BatchSim(workspace.model, workspace.embodiment, 1)
+        load_scenes(self.sim, workspace, _LANE, [scene])
+        self._monitor, self._tape = Monitor(workspace, self.sim), Tape(self.sim)
+        self._monitor.begin(_LANE, [scene])
+        self._sensor = random_stream(
+            scene.namespace, scene.seed, workspace.task.name, scene.index, "sensor_noise", attempt
+        )
+        self._joints = self.sim.joint_position(_LANE)
+        self.target: Array = workspace.embodiment.chain.forward(self._joints)[0]
+        self.world = workspace.observe(self.sim, _LANE)
+        self.blocked = False
+
+    def __len__(self) -> int:
+        """Control steps taken."""
+        return int(self._tape.length[0])
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """How the attempt ended; None while it is under way."""
+        return self._monitor.outcome[0]
+
+    @property
+    def hold(self) -> float:
+        """For how much of the time that it must the goal has held without a break, in [0, 1]."""
+        return min(1.0, float(self._monitor.held[0]) / self._monitor.need)
+
+    @property
+    def rate(self) -> float:
+        """Control steps per second [Hz]."""
+        return self.sim.timing.rate
+
+    def step(self, command: Command, subtask: int) -> None:
+        """Do what a device asks for during one control step, as far as limits and the arm allow.
+
+        Args:
+            command: what it asks for.
+            subtask: index of the subtask under way; -1: not known.
+        """
+        chain = self.workspace.embodiment.chain
+        wanted = integrate(self.target, command, self.limits, 1.0 / self.rate)
+        posture = self.workspace.embodiment.home
+        solution = solve_inverse(chain, wanted[None], self._joints, posture, posture_gain=0.05)
+        speed = np.abs(solution.q - self._joints).max(axis=0) * self.rate
+        self.blocked = not (solution.reached()[0] and (speed <= chain.max_speed).all())
+        if not self.blocked:
+            self._joints, self.target = solution.q, wanted
+        gripper = float(np.clip(command.gripper, 0.0, 1.0))
+        action = np.concatenate([self._joints, [[gripper]]], axis=1).astype(np.float32)
+        mark = np.array([-1])
+        measured = measure_joints(self.sim, _LANE, [self.scene], [self._sensor])
+        record = StepRecord(action, action, self.target[None], np.array([subtask]), mark, mark)
+        self._tape.before(_LANE, record, measured)
+        self.sim.step(_LANE, action.astype(float))
+        self.world = self._monitor.update(_LANE)
+
+    def checkpoint(self) -> Checkpoint:
+        """Remember this moment."""
+        judged = bool(self._monitor.met[0]), int(self._monitor.held[0]), self.outcome
+        stream = copy.deepcopy(self._sensor.bit_generator.state)
+        snapshot = self.sim.snapshot(_LANE)
+        return Checkpoint(len(self), snapshot, self._joints, self.target, judged, dict(stream), self.world)
+
+    def rewind(self, checkpoint: Checkpoint) -> None:
+        """Go back to a moment of this attempt: what was done since then leaves no trace.
+
+        Raises:
+            InputError: the checkpoint lies ahead, so it cannot be of this attempt's past.
+        """
+        if checkpoint.steps > len(self):
+            raise InputError(f"this attempt has {len(self)} steps; it cannot go back to step {checkpoint.steps}")
+        self.sim.restore(_LANE, checkpoint.snapshot)
+        self._tape.cut(_LANE, np.array([checkpoint.steps]))
+        self._joints, self.target, self.world = checkpoint.joints, checkpoint.target, checkpoint.world
+        self._monitor.met[0], self._monitor.held[0], self._monitor.outcome[0] = checkpoint.judged
+        self._sensor.bit_generator.state = checkpoint.sensor
+        self.blocked = False
+
+    def finish(self, operator: str, device: str, extra: Mapping[str, Any] | None = None) -> tuple[Episode, Outcome]:
+        """The attempt as an episode, and how it ended; its time counts as over if that was not known.
+
+        Args:
+            operator: who moved it, "human" or "script".
+            device: name of the device.
+            extra: anything else to store with the episode.
+
+        Raises:
+            InputError: not a step was taken.
+        """
+        if len(self) == 0:
+            raise InputError("nothing was recorded: the attempt has no steps")
+        self._monitor.give_up(_LANE)
+        outcome = self.outcome
+        assert outcome is not None  # give_up settles it
+        meta = {
+            "operator": operator,
+            "attempts": self.attempt + 1,
+            "seeds": self.scene.seeds(self.workspace.task.name, self.attempt),
+            "extra": {"device": device, **(extra or {})},
+        }
+        return build_episode(self.workspace, self._tape, 0, self.scene, outcome, {}, meta), outcome
+
+
 def record(
     workspace: Workspace, scene: Scene, device: Device, rng: np.random.Generator, limits: Limits | None = None
 ) -> tuple[Episode, Outcome]:
-    """Record one episode.
+    """Record one episode as fast as the device gives commands.
 
     Args:
         workspace: the task's world.
@@ -96,41 +241,11 @@ def record(
     Returns:
         The episode, and how it ended: recorded either way, for the caller to keep or discard.
     """
-    limits = limits or Limits()
-    sim = BatchSim(workspace.model, workspace.embodiment, 1)
-    load_scenes(sim, workspace, _LANE, [scene])
-    monitor, tape = Monitor(workspace, sim), Tape(sim)
-    monitor.begin(_LANE, [scene])
+    session = Session(workspace, scene, limits)
     device.begin(scene, workspace, rng)
-    chain, period = workspace.embodiment.chain, 1.0 / sim.timing.rate
-    sensor = random_stream(scene.namespace, scene.seed, workspace.task.name, scene.index, "sensor_noise")
-    joints = sim.joint_position(_LANE)
-    target = chain.forward(joints)[0]
-    posture = workspace.embodiment.home
     for _ in range(2 * workspace.task.horizon):
-        command = device.read(workspace.observe(sim, _LANE), target)
-        wanted = integrate(target, command, limits, period)
-        solution = solve_inverse(chain, wanted[None], joints, posture, posture_gain=0.05)
-        step = np.abs(solution.q - joints).max(axis=0) * sim.timing.rate
-        if solution.reached()[0] and (step <= chain.max_speed).all():
-            joints, target = solution.q, wanted
-        gripper = float(np.clip(command.gripper, 0.0, 1.0))
-        action = np.concatenate([joints, [[gripper]]], axis=1).astype(np.float32)
-        mark = np.array([-1])
-        subtask = np.array([device.subtask])
-        measured = measure_joints(sim, _LANE, [scene], [sensor])
-        tape.before(_LANE, StepRecord(action, action, target[None], subtask, mark, mark), measured)
-        sim.step(_LANE, action.astype(float))
-        monitor.update(_LANE)
-        if monitor.outcome[0] is not None:
+        command = device.read(session.world, session.target)
+        session.step(command, device.subtask)
+        if session.outcome is not None:
             break
-    monitor.give_up(_LANE)
-    outcome = monitor.outcome[0]
-    assert outcome is not None  # give_up settles it
-    meta = {
-        "operator": device.operator,
-        "attempts": 1,
-        "seeds": scene.seeds(workspace.task.name, 0),
-        "extra": {"device": device.name},
-    }
-    return build_episode(workspace, tape, 0, scene, outcome, {}, meta), outcome
+    return session.finish(device.operator, device.name)

@@ -112,6 +112,17 @@ def stacked(upper: Array, lower: Array) -> np.ndarray:
     return (offset < STACK_OFFSET) & (height < STACK_HEIGHT_TOLERANCE) & upright(upper) & upright(lower)
 
 
+def upright_yaw(pose: Array) -> float:
+    """Yaw of a cube's (7,) sides [rad], within -45 to 45 degrees: which of the four it is cannot be told apart."""
+    axis = quat_rotate(pose[3:], np.array([1.0, 0.0, 0.0]))
+    return nearest_quarter(float(np.arctan2(axis[1], axis[0])))
+
+
+def nearest_quarter(angle: float) -> float:
+    """An angle [rad] less the quarter turns in it: within -45 to 45 degrees."""
+    return (angle + np.pi / 4) % (np.pi / 2) - np.pi / 4
+
+
 def upright(pose: Array) -> np.ndarray:
     """Whether one of the cube's faces points up within 10 degrees, (n,)."""
     axes = np.stack([quat_rotate(pose[:, 3:], axis)[:, 2] for axis in np.eye(3)])

@@ -116,6 +116,19 @@ class SharedContext:
             raise JobError("OpenGL was opened before this process was forked; start workers with 'spawn'")
         self._context.make_current()
 
+    def release(self) -> None:
+        """Let another thread use the context: it can be current in one thread alone."""
+        if self.backend == "egl":
+            from mujoco import egl
+            from OpenGL import EGL  # type: ignore[import-untyped]
+
+            none = EGL.EGL_NO_SURFACE
+            EGL.eglMakeCurrent(egl.EGL_DISPLAY, none, none, EGL.EGL_NO_CONTEXT)
+        elif self.backend == "osmesa":
+            from OpenGL import GL, osmesa
+
+            osmesa.OSMesaMakeCurrent(None, None, GL.GL_FLOAT, 0, 0)
+
     def free(self) -> None:
         if os.getpid() != self.process:
             return
@@ -135,9 +148,15 @@ def shared_context() -> SharedContext:
     return _shared
 
 
+def release_context() -> None:
+    """Leave the context to another thread; a thread that has drawn calls this before it ends."""
+    if _shared is not None:
+        _shared.release()
+
+
 def gl_renderer() -> str:
     """GL_RENDERER of the current context: pixels are comparable only between equal ones."""
     # It chooses its platform at import, hence only after the backend is known.
-    from OpenGL import GL  # type: ignore[import-untyped]
+    from OpenGL import GL
 
     return bytes(GL.glGetString(GL.GL_RENDERER)).decode()

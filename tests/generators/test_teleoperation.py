@@ -5,16 +5,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from generators.teleoperation import Command, Limits, integrate, record
+from generators.rollout import StepRecord, Tape, build_episode
+from generators.scripted import ScriptedOperator
+from generators.teleoperation import Command, Limits, Session, integrate, record
+from handful import InputError, random_stream
 from scenes.domains import get_domain
+from scenes.monitor import Monitor
 from scenes.outcome import Outcome
 from scenes.scene import Scene, draw_scene, load_scenes
+from scenes.sensing import measure_joints
 from scenes.task import World
 from scenes.workspace import Workspace, build_workspace
 from sim.batch import BatchSim
+from sim.kinematics import solve_inverse
 from sim.panda import PANDA
 from sim.transforms import angle_between
-from trajectories import Store, validate
+from trajectories import Episode, Store, validate
 
 LIMITS = Limits()
 START = np.array([0.5, 0.0, 0.3, 0.0, 1.0, 0.0, 0.0])
@@ -113,3 +119,115 @@ def test_replaying_a_recording_gives_its_states_bit_for_bit(stack_store: Path) -
         np.testing.assert_array_equal(sim.state[0], episode.arrays["state"][t])
         sim.step(lane, action[None].astype(float))
     np.testing.assert_array_equal(sim.state[0], episode.arrays["state"][-1])
+
+
+def straight_loop(workspace: Workspace, scene: Scene, device: ScriptedOperator, rng: np.random.Generator) -> Episode:
+    """The recording loop written down once more in one piece, as an oracle for the session."""
+    lane, sim = np.array([0]), BatchSim(workspace.model, workspace.embodiment, 1)
+    load_scenes(sim, workspace, lane, [scene])
+    monitor, tape = Monitor(workspace, sim), Tape(sim)
+    monitor.begin(lane, [scene])
+    device.begin(scene, workspace, rng)
+    chain = workspace.embodiment.chain
+    sensor = random_stream(scene.namespace, scene.seed, workspace.task.name, scene.index, "sensor_noise")
+    joints = sim.joint_position(lane)
+    target, posture = chain.forward(joints)[0], workspace.embodiment.home
+    while monitor.outcome[0] is None:
+        command = device.read(workspace.observe(sim, lane), target)
+        wanted = integrate(target, command, LIMITS, 0.05)
+        solution = solve_inverse(chain, wanted[None], joints, posture, posture_gain=0.05)
+        if solution.reached()[0] and (np.abs(solution.q - joints).max(axis=0) * 20.0 <= chain.max_speed).all():
+            joints, target = solution.q, wanted
+        action = np.concatenate([joints, [[command.gripper]]], axis=1).astype(np.float32)
+        mark, subtask = np.array([-1]), np.array([device.subtask])
+        measured = measure_joints(sim, lane, [scene], [sensor])
+        tape.before(lane, StepRecord(action, action, target[None], subtask, mark, mark), measured)
+        sim.step(lane, action.astype(float))
+        monitor.update(lane)
+    meta = {"operator": "script", "attempts": 1, "seeds": scene.seeds(workspace.task.name, 0)}
+    extra = {"device": "script"}
+    return build_episode(workspace, tape, 0, scene, monitor.outcome[0], {}, {**meta, "extra": extra})
+
+
+@pytest.mark.parametrize("domain", ["none", "twin/dev-0"])
+def test_a_session_records_what_a_loop_in_one_piece_does_bit_for_bit(domain: str) -> None:
+    workspace = build_workspace("lift")
+    drawn = draw_scene(workspace, get_domain(domain), "recording", 3, 1)
+    expected = straight_loop(workspace, drawn, ScriptedOperator(), np.random.default_rng(5))
+    episode, _ = record(workspace, drawn, ScriptedOperator(), np.random.default_rng(5))
+    assert_same(episode, expected)
+
+
+def assert_same(one: Episode, other: Episode) -> None:
+    assert one.arrays.keys() == other.arrays.keys()
+    for key, value in one.arrays.items():
+        assert value.dtype == other.arrays[key].dtype
+        np.testing.assert_array_equal(value, other.arrays[key], err_msg=key)
+    assert one.meta.to_json() == other.meta.to_json()
+
+
+def wander(seed: int, steps: int) -> list[Command]:
+    rng = np.random.default_rng(seed)
+    return [Command(rng.normal(0, [0.1] * 3 + [0.4] * 3), float(rng.random() < 0.7)) for _ in range(steps)]
+
+
+def test_going_back_to_a_checkpoint_leaves_no_trace() -> None:
+    """What is recorded after it is what would have been recorded without the detour, encoder noise included."""
+    workspace = build_workspace("lift")
+    noisy = draw_scene(workspace, get_domain("twin/dev-0"), "recording", 0, 0)
+    straight, detour = Session(workspace, noisy), Session(workspace, noisy)
+    for command in wander(1, 25):
+        straight.step(command, 0)
+        detour.step(command, 0)
+    here = detour.checkpoint()
+    for command in [*wander(2, 10), *[Command(np.array([0, 0, -0.35, 0, 0, 0]), 0.0)] * 40]:
+        detour.step(command, 0)
+    assert detour.outcome is Outcome.COLLIDED
+    detour.rewind(here)
+    assert (len(detour), detour.outcome, detour.hold) == (25, None, straight.hold)
+    np.testing.assert_array_equal(detour.target, straight.target)
+    for command in wander(3, 20):
+        straight.step(command, 0)
+        detour.step(command, 0)
+    assert_same(detour.finish("human", "test")[0], straight.finish("human", "test")[0])
+
+
+def test_a_checkpoint_may_be_gone_back_to_twice_and_by_a_longer_way() -> None:
+    session = Session(build_workspace("lift"), scene())
+    start = session.checkpoint()
+    for seed in (1, 2):
+        for command in wander(seed, 400):
+            session.step(command, 0)
+            if session.outcome is not None:
+                break
+        session.rewind(start)
+        assert len(session) == 0
+    with pytest.raises(InputError, match="nothing was recorded: the attempt has no steps"):
+        session.finish("human", "test")
+
+
+def test_the_future_is_no_place_to_go_back_to() -> None:
+    session = Session(build_workspace("lift"), scene())
+    start = session.checkpoint()
+    session.step(wander(1, 1)[0], 0)
+    ahead = session.checkpoint()
+    session.rewind(start)
+    with pytest.raises(InputError, match="this attempt has 0 steps; it cannot go back to step 1"):
+        session.rewind(ahead)
+
+
+def test_each_attempt_at_a_scene_is_told_apart_in_its_provenance() -> None:
+    session = Session(build_workspace("lift"), scene(), attempt=2)
+    session.step(wander(1, 1)[0], 0)
+    episode, outcome = session.finish("human", "test", {"assistance": []})
+    assert outcome is Outcome.TIMED_OUT
+    assert (episode.meta.attempts, episode.meta.seeds["attempt"]) == (3, 2)
+    assert episode.meta.extra == {"roles": scene().roles, "device": "test", "assistance": []}
+
+
+def test_a_command_out_of_reach_is_not_followed() -> None:
+    session = Session(build_workspace("lift"), scene(), Limits(low=(0.0, -2.0, 0.0), high=(2.0, 2.0, 2.0)))
+    for _ in range(80):
+        session.step(Command(np.array([0.35, 0, 0, 0, 0, 0]), 1.0), -1)
+    assert session.blocked
+    assert session.target[0] < 1.0

@@ -2,12 +2,16 @@
 
 import os
 import sys
+import threading
 
+import mujoco
+import numpy as np
 import pytest
 
 from handful import InputError, JobError
 from sim import opengl
 from sim.opengl import choose_backend, probe_backend
+from sim.rendering import FrameRenderer
 
 
 def test_without_a_backend_the_packages_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -44,3 +48,32 @@ def test_a_backend_that_hangs_fails_its_probe(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(opengl, "_PROBE", "import time; time.sleep(60)")
     monkeypatch.setattr(opengl, "_PROBE_SECONDS", 0.2)
     assert probe_backend("egl") == "no frame within 0.2 s"
+
+
+def test_one_thread_after_another_can_draw() -> None:
+    """The context is current in one thread at a time; who has drawn hands it on."""
+    drawn: list[np.ndarray] = []
+
+    def draw() -> None:
+        model = mujoco.MjModel.from_xml_string(
+            '<mujoco><worldbody><light pos="0 0 3"/><geom type="box" size="1 1 .1"/><camera name="c" pos="0 0 2"/>'
+            "</worldbody></mujoco>"
+        )
+        data = mujoco.MjData(model)
+        row = np.empty(mujoco.mj_stateSize(model, mujoco.mjtState.mjSTATE_INTEGRATION.value))
+        mujoco.mj_getState(model, data, row, mujoco.mjtState.mjSTATE_INTEGRATION.value)
+        try:
+            with FrameRenderer(model, 16, 16) as renderer:
+                drawn.append(renderer.render(model, row, ["c"])["c"])
+        finally:
+            opengl.release_context()
+
+    for _ in range(2):
+        thread = threading.Thread(target=draw)
+        thread.start()
+        thread.join()
+    draw()
+    assert len(drawn) == 3
+    assert drawn[0].any()
+    np.testing.assert_array_equal(drawn[1], drawn[0])
+    np.testing.assert_array_equal(drawn[2], drawn[0])
