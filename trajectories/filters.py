@@ -42,6 +42,9 @@ _COMPARE: dict[str, Callable[[Any, Any], Any]] = {
 }
 _MISSING = object()
 
+# Names of groups and axes, and places in lists.
+AxisPath = list[str | int]
+
 
 def matching(dataset: Dataset, where: str) -> np.ndarray:
     """The episodes that a filter is true of.
@@ -168,50 +171,34 @@ class _Evaluation:
         return np.array(found, dtype=bool) == wanted
 
     def _ledgers(self, comparison: Comparison, episodes: np.ndarray) -> np.ndarray:
-        path = [int(i) if i else name for i, name in _STEP.findall(comparison.field.removeprefix(_LEDGER))]
-        values = [self._walk(comparison, self._ledger(int(episode)), path) for episode in episodes]
+        path: AxisPath = [int(i) if i else name for i, name in _STEP.findall(comparison.field.removeprefix(_LEDGER))]
+        values = [self._value(comparison, self._ledger(int(episode)), path) for episode in episodes]
         if values and all(value is _MISSING for value in values):
-            raise self._no_such_axis(comparison, self._ledger(int(episodes[0])), path)
+            raise self._no_such_axis(comparison, map(self._ledger, episodes.tolist()), path)
         return np.array([value is not _MISSING and self._axis(comparison, value) for value in values], dtype=bool)
 
-    def _walk(self, comparison: Comparison, ledger: Any, path: list[str | int]) -> Any:
+    def _value(self, comparison: Comparison, ledger: Any, path: AxisPath) -> Any:
         """The value at a path of a ledger; _MISSING where the ledger does not go there."""
-        value = ledger
-        for step in path:
-            if isinstance(step, str) and isinstance(value, dict):
-                value = value.get(step, _MISSING)
-            elif isinstance(step, int) and isinstance(value, list):
-                value = value[step] if -len(value) <= step < len(value) else _MISSING
-            else:
-                value = _MISSING
-            if value is _MISSING:
-                return value
+        taken, value = _walk(ledger, path)
+        if taken < len(path):
+            return _MISSING
         if isinstance(value, dict):
-            raise refuse(
-                self._where, comparison.at, f"'{comparison.field}' is a group; it holds: {', '.join(sorted(value))}"
-            )
-        if isinstance(value, list):
-            example = f"{comparison.field}[0]"
-            raise refuse(
-                self._where, comparison.at, f"'{comparison.field}' has {len(value)} values; name one, as in {example}"
-            )
-        return value
+            held = f"is a group; it holds: {', '.join(sorted(value))}"
+        elif isinstance(value, list):
+            held = f"has {len(value)} values; name one, as in {comparison.field}[0]"
+        else:
+            return value
+        raise refuse(self._where, comparison.at, f"'{comparison.field}' {held}")
 
-    def _no_such_axis(self, comparison: Comparison, ledger: Any, path: list[str | int]) -> InputError:
-        """The error for an axis that no episode has: what there is at the first step that leads nowhere."""
-        value = ledger
-        for step in path:
-            if isinstance(value, dict) and isinstance(step, str):
-                if step not in value:
-                    error = unknown_name(f"axis in '{comparison.field}'", step, value)
-                    return refuse(self._where, comparison.at, str(error))
-                value = value[step]
-            elif isinstance(value, list) and isinstance(step, int) and -len(value) <= step < len(value):
-                value = value[step]
-            else:
-                held = f"{len(value)} values, counted from 0" if isinstance(value, list) else "one value"
-                return refuse(self._where, comparison.at, f"'{comparison.field}' goes too far: there is {held}")
-        raise AssertionError("the axis is there")
+    def _no_such_axis(self, comparison: Comparison, ledgers: Iterable[Any], path: AxisPath) -> InputError:
+        """The error for an axis that no episode has: what there is where the first step leads nowhere."""
+        taken, value = max((_walk(ledger, path) for ledger in ledgers), key=lambda reached: reached[0])
+        step = path[taken]
+        if isinstance(value, dict) and isinstance(step, str):
+            error = unknown_name(f"axis in '{comparison.field}'", step, value)
+            return refuse(self._where, comparison.at, str(error))
+        held = f"are {len(value)} values, counted from 0" if isinstance(value, list | dict) else "is one value"
+        return refuse(self._where, comparison.at, f"'{comparison.field}' leads nowhere: there {held}")
 
     def _axis(self, comparison: Comparison, value: Any) -> bool:
         if isinstance(value, bool):
@@ -228,6 +215,19 @@ class _Evaluation:
                     self._where, comparison.value_at, f"'{comparison.field}' is {kind} and cannot be {other!r}"
                 )
         return _holds(comparison, value)
+
+
+def _walk(ledger: Any, path: AxisPath) -> tuple[int, Any]:
+    """Follow a path into a ledger as far as it goes: the number of steps taken, and what is there."""
+    value = ledger
+    for taken, step in enumerate(path):
+        if isinstance(step, str) and isinstance(value, dict) and step in value:
+            value = value[step]
+        elif isinstance(step, int) and isinstance(value, list) and -len(value) <= step < len(value):
+            value = value[step]
+        else:
+            return taken, value
+    return len(path), value
 
 
 def _holds(comparison: Comparison, value: Any, given: tuple[Any, ...] | None = None) -> bool:
