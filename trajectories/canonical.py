@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,9 @@ import numpy as np
 
 from handful import InputError, JobError
 from trajectories.staging import staging_path
+
+# Files that are waited for at once.
+_SYNCS = 8
 
 
 def _plain(value: Any) -> Any:
@@ -53,6 +57,11 @@ def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
+def file_entry(data: bytes) -> dict[str, Any]:
+    """What a manifest says of a file of these bytes."""
+    return {"bytes": len(data), "sha256": sha256(data)}
+
+
 def file_sha256(path: Path) -> str:
     """SHA-256 of a file's bytes, in hexadecimal."""
     with open(path, "rb") as file:
@@ -66,6 +75,16 @@ def sync_to_disk(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def sync_tree(folder: Path) -> None:
+    """Wait until everything in a folder is on the disk.
+
+    Several files are waited for at once, because a journal commits what waits together in one go.
+    """
+    with ThreadPoolExecutor(_SYNCS) as pool:
+        for _ in pool.map(sync_to_disk, [folder, *folder.rglob("*")]):
+            pass
 
 
 def write_whole(path: Path, data: bytes) -> None:

@@ -17,11 +17,12 @@ from typing import Any
 import numpy as np
 
 from handful import InputError
-from trajectories.canonical import canonical_json, disk_errors, sync_to_disk, write_whole
+from trajectories.canonical import canonical_json, disk_errors, sync_to_disk, sync_tree, write_whole
+from trajectories.codecs import Encoding
 from trajectories.index import summarise
 from trajectories.layout import manifest_path, part_folder
 from trajectories.manifest import Manifest, list_files, spec_difference
-from trajectories.parts import array_chunks, array_specs, metadata_lines, write_part
+from trajectories.parts import array_chunks, array_specs, write_part
 from trajectories.schema import Episode, validate
 from trajectories.staging import discard, staging_path
 
@@ -68,7 +69,13 @@ def check_part(part: int, episodes: Sequence[Episode], scenes: Scenes, dumps: Du
 
 
 def commit_part(
-    store: Path, plan_digest: str, part: int, episodes: Sequence[Episode], scenes: Scenes, dumps: Dumps
+    store: Path,
+    plan_digest: str,
+    part: int,
+    episodes: Sequence[Episode],
+    scenes: Scenes,
+    dumps: Dumps,
+    encoding: Encoding,
 ) -> None:
     """Write checked content as part `part`; a part that is committed already is kept as it is.
 
@@ -81,10 +88,8 @@ def commit_part(
     staging = staging_path(final.parent, final.name)
     with disk_errors(f"part {final.name} of store '{store}'"):
         try:
-            write_part(staging, episodes, dumps)
-            for path in staging.rglob("*"):
-                sync_to_disk(path)
-            sync_to_disk(staging)
+            written = write_part(staging, episodes, dumps, encoding)
+            sync_tree(staging)
             specs = array_specs(episodes)
             manifest = Manifest(
                 part=part,
@@ -94,8 +99,8 @@ def commit_part(
                 lengths=[len(episode) for episode in episodes],
                 arrays=specs,
                 chunks=array_chunks(specs),
-                summary=summarise([episode.meta for episode in episodes], metadata_lines(episodes)),
-                files=list_files(staging),
+                summary=summarise([episode.meta for episode in episodes], written.lines),
+                files=written.files,
                 scenes=[dict(scene) for scene in scenes],
             )
             _move_in(store, staging, final, manifest)

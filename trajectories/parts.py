@@ -1,27 +1,28 @@
-"""One part: a Zarr group of arrays, with the episodes of a chunk concatenated in time.
+"""One part: a Zarr group of arrays, with the episodes of a chunk of work concatenated in time.
 
-Every array is one shard file of checksummed chunks, each a run of frames, because a random chunk costs about a
-millisecond however small it is. Plain Zarr would read a deleted shard as zeros and most flipped bits without an error;
-the reader here checks files against the part's manifest, and chunks by their checksums, so damage is always an error.
+Every array is one shard file (`trajectories.shards`). Plain Zarr would read a deleted shard as zeros and most flipped
+bits without an error; the reader here checks files against the part's manifest, and chunks by their checksums, so
+damage is always an error.
 """
 
 import io
 import json
 import os
+import zlib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import zarr
-from zarr.codecs import ZstdCodec
-from zarr.storage import LocalStore
 
 from handful import InputError, JobError, unknown_name
-from trajectories.canonical import canonical_json, sha256
+from trajectories.canonical import canonical_json, file_entry, sha256
+from trajectories.codecs import Encoding
 from trajectories.manifest import Manifest
 from trajectories.schema import FORMAT_VERSION, Episode, EpisodeMeta, lookup
+from trajectories.shards import Layout, ShardReader, write_array
 
 # Images: a run of frames of about this size [bytes], within these numbers of frames. Short enough for a window, long
 # enough that neighbouring frames, which are much alike, are compressed together.
@@ -32,9 +33,6 @@ _CHUNK_BYTES = 65536
 
 _EPISODE_ENDS = "episode_ends"
 _METADATA = "episodes.jsonl"
-
-# Jobs run one worker per core, so Zarr's own concurrency would only add threads.
-zarr.config.set({"async.concurrency": 1, "threading.max_workers": 1})
 
 
 def array_specs(episodes: Sequence[Episode]) -> dict[str, dict[str, Any]]:
@@ -70,13 +68,6 @@ def array_chunks(specs: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
     }
 
 
-def metadata_lines(episodes: Sequence[Episode]) -> list[bytes]:
-    """The lines of episodes.jsonl, each with its newline."""
-    return [
-        canonical_json(episode.meta.to_json(), f"metadata of episode {i}") + b"\n" for i, episode in enumerate(episodes)
-    ]
-
-
 def chunk_rows(key: str, row_bytes: int) -> int:
     """How many rows of a key are compressed together."""
     if key.startswith("images/"):
@@ -84,68 +75,86 @@ def chunk_rows(key: str, row_bytes: int) -> int:
     return int(np.clip(_CHUNK_BYTES // max(row_bytes, 1), 1, 1024))
 
 
-def _write_array(group: zarr.Group, key: str, data: np.ndarray, attributes: dict[str, Any]) -> None:
-    rows = chunk_rows(key, data.nbytes // max(len(data), 1))
-    array = group.create_array(
-        key,
-        shape=data.shape,
-        dtype=data.dtype,
-        chunks=(rows, *data.shape[1:]),
-        # One shard: a multiple of the chunk that covers everything.
-        shards=(max(-(-len(data) // rows), 1) * rows, *data.shape[1:]),
-        compressors=ZstdCodec(checksum=True),
-        fill_value=0,
-        attributes=attributes,
-        # Otherwise chunks of zeros are left out, and a lost chunk would look like one of them.
-        config={"write_empty_chunks": True},
-    )
-    if len(data):
-        array[:] = data
+@dataclass(frozen=True)
+class Written:
+    """What was written as a part."""
+
+    # Path inside the part -> {"bytes": ..., "sha256": ...}.
+    files: dict[str, dict[str, Any]]
+    # The lines of episodes.jsonl.
+    lines: list[bytes]
 
 
-def write_part(folder: Path, episodes: Sequence[Episode], dumps: Mapping[str, Mapping[str, np.ndarray]]) -> None:
+def write_part(
+    folder: Path, episodes: Sequence[Episode], dumps: Mapping[str, Mapping[str, np.ndarray]], encoding: Encoding
+) -> Written:
     """Write the arrays, metadata and dumps of a part into a new folder.
 
     Args:
         folder: does not exist yet.
         episodes: valid ones that agree in keys, dtypes and row shapes; may be none.
         dumps: name -> arrays, written as `dumps/<name>.npz`.
+        encoding: how arrays are compressed.
     """
     specs = array_specs(episodes)
-    group = zarr.create_group(LocalStore(folder), attributes={"handful_format": FORMAT_VERSION})
+    files: dict[str, dict[str, Any]] = {}
+
+    def write(name: str, data: bytes) -> None:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+        files[name] = file_entry(data)
+
+    group = {"node_type": "group", "zarr_format": 3}
+    write("zarr.json", canonical_json({**group, "attributes": {"handful_format": FORMAT_VERSION}}))
     for prefix in sorted({key.split("/")[0] for key in specs if "/" in key}):
-        group.create_group(prefix)
-    for key in specs:
+        write(f"{prefix}/zarr.json", canonical_json({**group, "attributes": {}}))
+    chunks = array_chunks(specs)
+    for key, spec in specs.items():
         row = lookup(key)
-        data = np.concatenate([episode.arrays[key] for episode in episodes])
-        _write_array(group, key, data, {"rows": row.rows, "unit": row.unit})
+        pieces = [episode.arrays[key] for episode in episodes]
+        shape = (sum(len(piece) for piece in pieces), *spec["row"])
+        layout = Layout(shape, np.dtype(spec["dtype"]), chunks[key], encoding.of(key))
+        files |= write_array(folder, key, pieces, layout, {"rows": row.rows, "unit": row.unit})
     ends = np.cumsum([len(episode) for episode in episodes], dtype=np.int64)
-    _write_array(group, _EPISODE_ENDS, ends, {"rows": "episode", "unit": "steps up to the end of each episode"})
-    (folder / _METADATA).write_bytes(b"".join(metadata_lines(episodes)))
-    if dumps:
-        (folder / "dumps").mkdir()
+    layout = Layout(ends.shape, ends.dtype, chunk_rows(_EPISODE_ENDS, ends.itemsize), encoding.numbers)
+    unit = "steps up to the end of each episode"
+    files |= write_array(folder, _EPISODE_ENDS, [ends], layout, {"rows": "episode", "unit": unit})
+    lines = [
+        canonical_json(episode.meta.to_json(), f"metadata of episode {i}") + b"\n" for i, episode in enumerate(episodes)
+    ]
+    write(_METADATA, b"".join(lines))
     for name, arrays in sorted(dumps.items()):
-        with open(folder / "dumps" / f"{name}.npz", "wb") as file:
-            np.savez(file, allow_pickle=False, **dict(sorted(arrays.items())))
+        npz = io.BytesIO()
+        np.savez(npz, allow_pickle=False, **dict(sorted(arrays.items())))
+        write(f"dumps/{name}.npz", npz.getvalue())
+    return Written(dict(sorted(files.items())), lines)
 
 
 class PartReader:
-    """Reads the rows of one committed part; opens it at the first touch, and again after a fork."""
+    """Reads the rows of one committed part; each array's files are looked at when it is first wanted."""
 
     def __init__(self, folder: Path, manifest: Manifest) -> None:
         self.folder = folder
         self.manifest = manifest
-        self._process = -1
-        self._arrays: dict[str, zarr.Array] = {}
+        self._arrays: dict[str, ShardReader | None] = {}
         self._ends = [0, *accumulate(manifest.lengths)]
-        self._metas: list[EpisodeMeta] | None = None
 
-    def metas(self) -> list[EpisodeMeta]:
-        """Metadata of every episode, in order."""
-        if self._metas is None:
-            data = self._checked_file(_METADATA)
-            self._metas = [EpisodeMeta.from_json(json.loads(line)) for line in data.splitlines()]
-        return self._metas
+    def meta(self, episode: int) -> EpisodeMeta:
+        """Metadata of one episode of the part."""
+        ends = self.manifest.summary["line_ends"]
+        start, stop = ends[episode - 1] if episode else 0, ends[episode]
+        try:
+            with open(self.folder / _METADATA, "rb") as file:
+                size = os.fstat(file.fileno()).st_size
+                file.seek(start)
+                line = file.read(stop - start)
+        except OSError as error:
+            raise self._damaged(_METADATA, error.strerror or str(error)) from error
+        self._check_size(_METADATA, size)
+        if zlib.crc32(line) != self.manifest.summary["line_crcs"][episode]:
+            raise self._damaged(_METADATA, f"line {episode + 1} has changed")
+        return EpisodeMeta.from_json(json.loads(line))
 
     def rows(self, episode: int, key: str) -> tuple[int, int]:
         """First row and number of rows of one key of one episode of the part."""
@@ -163,8 +172,17 @@ class PartReader:
         Raises:
             JobError: a file is missing or damaged; names the store, the part and the key.
         """
-        self._touch()
-        return self._slice(key, start, stop)
+        if key not in self._arrays:
+            self._arrays[key] = self._open(key)
+        shard = self._arrays[key]
+        if shard is None or start == stop:
+            spec = self.manifest.arrays[key]
+            return np.zeros((stop - start, *spec["row"]), spec["dtype"])
+        try:
+            return shard.read(start, stop)
+        except (OSError, ValueError) as error:
+            why = error.strerror if isinstance(error, OSError) else None
+            raise self._damaged(f"{key}/{shard.layout.file}", why or str(error)) from error
 
     def dump(self, name: str) -> dict[str, np.ndarray]:
         """The arrays that were dumped under a name while the part was made."""
@@ -174,45 +192,32 @@ class PartReader:
         with np.load(io.BytesIO(self._checked_file(f"dumps/{name}.npz")), allow_pickle=False) as arrays:
             return dict(arrays)
 
-    def _touch(self) -> None:
-        """On the first use in this process: every file is there and has its size, and metadata is undamaged."""
-        if self._process == os.getpid():
-            return
-        self._arrays = {}
-        for name, entry in self.manifest.files.items():
-            path = self.folder / name
-            size = path.stat().st_size if path.exists() else None
-            if size != entry["bytes"]:
-                found = "missing" if size is None else f"{size} bytes long instead of {entry['bytes']}"
-                raise self._damaged(name, f"it is {found}")
-            if path.name == "zarr.json":
-                self._checked_file(name)
-        self._process = os.getpid()
+    def _open(self, key: str) -> ShardReader | None:
+        """The shard of a key, once its description is known to be undamaged; None where rows have no numbers."""
+        name = f"{key}/zarr.json"
+        try:
+            layout = Layout.parse(self._checked_file(name))
+        except JobError as error:
+            raise self._damaged(name, str(error)) from error
+        entry = self.manifest.files.get(f"{key}/{layout.file}")
+        if entry is None and layout.chunks:
+            raise self._damaged(f"{key}/{layout.file}", "the manifest does not name it")
+        return None if entry is None else ShardReader(self.folder / key / layout.file, layout, entry)
 
     def _checked_file(self, name: str) -> bytes:
         try:
             data = (self.folder / name).read_bytes()
         except OSError as error:
             raise self._damaged(name, error.strerror or str(error)) from error
+        self._check_size(name, len(data))
         if sha256(data) != self.manifest.files[name]["sha256"]:
             raise self._damaged(name, "its content has changed")
         return data
 
-    def _slice(self, key: str, start: int, stop: int) -> np.ndarray:
-        if start == stop:
-            spec = self.manifest.arrays[key]
-            return np.zeros((0, *spec["row"]), spec["dtype"])
-        # A shard that has vanished since the first touch would be read as zeros.
-        for name in (name for name in self.manifest.files if name.startswith(f"{key}/c/")):
-            if not (self.folder / name).exists():
-                raise self._damaged(name, "it is missing")
-        try:
-            if key not in self._arrays:
-                array = zarr.open_array(LocalStore(self.folder, read_only=True), path=key, mode="r")
-                self._arrays[key] = array
-            return np.asarray(self._arrays[key][start:stop])
-        except Exception as error:  # Zarr and its codecs raise nearly every type for damaged data.
-            raise self._damaged(key, f"reading it failed with {type(error).__name__}: {error}") from error
+    def _check_size(self, name: str, size: int) -> None:
+        expected = self.manifest.files[name]["bytes"]
+        if size != expected:
+            raise self._damaged(name, f"it is {size} bytes long instead of {expected}")
 
     def _damaged(self, what: str, why: str) -> JobError:
         store, part = self.folder.parent.parent, self.folder.name

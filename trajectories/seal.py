@@ -12,7 +12,6 @@ from pathlib import Path
 from handful import InputError, JobError
 from trajectories.canonical import canonical_json, sha256
 from trajectories.manifest import Manifest
-from trajectories.schema import EpisodeMeta
 
 
 @dataclass(frozen=True)
@@ -57,7 +56,6 @@ def plan_seal(
     episodes: int | None,
     committed: list[int],
     manifest: Callable[[int], Manifest],
-    metas: Callable[[int], list[EpisodeMeta]],
 ) -> Seal:
     """Work out the seal that exposes the first `episodes` in scene order (None: everything committed).
 
@@ -73,7 +71,7 @@ def plan_seal(
             raise JobError(f"store '{store}' cannot be closed: part {parts:08d} was not committed")
         record = manifest(parts)
         if episodes is not None and visible + record.episodes >= episodes:
-            last = metas(parts)[episodes - visible - 1].scene
+            last = record.summary["scene"][episodes - visible - 1]
             scenes += sum(scene["scene"] <= last for scene in record.scenes)
             visible = episodes
         else:

@@ -16,6 +16,7 @@ import numpy as np
 
 from handful import InputError, JobError, unknown_name
 from trajectories.canonical import canonical_json, disk_errors, sha256, write_whole
+from trajectories.codecs import encoding_of
 from trajectories.commits import check_part, commit_part
 from trajectories.dataset import Dataset
 from trajectories.index import Index, join, part_index
@@ -67,11 +68,13 @@ class Store(Dataset):
             plan: everything that decides the content, as JSON; nothing about where or when.
 
         Raises:
-            InputError: the path holds something else, or a store of another plan (names the fields that differ).
+            InputError: the path holds something else, or a store of another plan (names the fields that differ); or
+                the plan asks for an encoding that there is not.
             JobError: the store cannot be written.
         """
         path = Path(path)
         wanted = json.loads(canonical_json(plan, "plan"))
+        encoding_of(wanted)
         make_store(path, wanted)
         differences = plan_differences(read_plan(path), wanted)
         if differences:
@@ -118,7 +121,7 @@ class Store(Dataset):
         self._require_writable()
         filled = (self._manifest(index) for index in self.committed() if index != part)
         check_part(part, episodes, scenes, dumps or {}, next((m for m in filled if m.arrays), None))
-        commit_part(self.path, self.plan_digest, part, episodes, scenes, dumps or {})
+        commit_part(self.path, self.plan_digest, part, episodes, scenes, dumps or {}, encoding_of(self.plan))
         self.refresh()
 
     def seal(self, episodes: int | None) -> None:
@@ -132,7 +135,7 @@ class Store(Dataset):
             JobError: a part in between was never committed.
         """
         self._require_writable()
-        seal = plan_seal(self.path, episodes, self.committed(), self._manifest, lambda part: self._reader(part).metas())
+        seal = plan_seal(self.path, episodes, self.committed(), self._manifest)
         with disk_errors(f"seal of store '{self.path}'"):
             write_whole(self.path / "seal.json", seal.to_bytes())
             for part in self.committed()[seal.parts :]:
@@ -213,7 +216,7 @@ class Store(Dataset):
     def meta(self, episode: int) -> EpisodeMeta:
         """Metadata of one episode."""
         reader, local = self._locate(episode)
-        return reader.metas()[local]
+        return reader.meta(local)
 
     def read(self, episode: int, key: str, start: int = 0, stop: int | None = None) -> np.ndarray:
         """Rows [start, stop) of one key of one episode.

@@ -9,10 +9,9 @@ import time
 
 import numpy as np
 import pytest
-import zarr.storage
 
 from handful import InputError, JobError
-from trajectories import Episode, Store, commits, staging
+from trajectories import Episode, Store, commits, shards, staging
 from trajectories.staging import staging_path
 
 PLAN = {"task": "lift", "seed": 0}
@@ -125,7 +124,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_no_rubbish(tmp_path, chunks, sce
     store.commit(0, chunks[0], scene_records(range(2)))
     full = _fail(OSError(errno.ENOSPC, "No space left on device"))
     target, name = {
-        "array": (zarr.storage.LocalStore, "set"),
+        "array": (shards, "_write_shard"),
         "metadata": (type(tmp_path), "write_bytes"),
         "sync": (os, "fsync"),
     }[place]
@@ -160,8 +159,9 @@ def _overtaken(monkeypatch, rival):
 
     def write_part(*args):
         monkeypatch.setattr(commits, "write_part", real)
-        real(*args)
+        written = real(*args)
         rival()
+        return written
 
     monkeypatch.setattr(commits, "write_part", write_part)
 

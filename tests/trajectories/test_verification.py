@@ -101,19 +101,19 @@ def test_thousands_of_flipped_bits_are_found(whole, episodes):
 
 
 def test_problems_name_the_episodes_they_cost(whole):
-    (whole / "parts/00000000/subtask/c/0").write_bytes(b"")
-    (whole / "parts/00000001/state/c/0/0").unlink()
+    (whole / "parts/00000000/subtask/c.0").write_bytes(b"")
+    (whole / "parts/00000001/state/c.0.0").unlink()
     first, second = Store.open(whole).verify()
-    assert "part 00000000: 'subtask/c/0' is 0 bytes long instead of" in first
+    assert "part 00000000: 'subtask/c.0' is 0 bytes long instead of" in first
     assert first.endswith("episodes 0 to 1 are lost.")
-    assert second == "part 00000001: 'state/c/0/0' is missing; episode 2 is lost."
+    assert second == "part 00000001: 'state/c.0.0' is missing; episode 2 is lost."
 
 
 def test_a_file_deleted_while_the_store_is_open_is_an_error(whole):
     store = Store.open(whole)
     store.read(0, "subtask")
-    (whole / "parts/00000000/subtask/c/0").unlink()
-    with pytest.raises(HandfulError, match=r"store .*, part 00000000: 'subtask/c/0' is missing or damaged"):
+    (whole / "parts/00000000/subtask/c.0").unlink()
+    with pytest.raises(HandfulError, match=r"store .*, part 00000000: 'subtask/c.0' is missing or damaged"):
         store.read(0, "subtask")
 
 

@@ -82,7 +82,7 @@ def _kind(name: str) -> str:
         return name
     if name.endswith("zarr.json"):
         return "metadata of an array" if name.count("/") > 2 else "metadata of a part"
-    return "dump" if "/dumps/" in name else "shard" if "/c/" in name else name
+    return "dump" if "/dumps/" in name else "shard" if "/c." in name else name
 
 
 def _damage_many(folder: Path, count: int, seed: int, codec: str | None = None) -> Counter[str]:
