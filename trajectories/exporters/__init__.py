@@ -1,0 +1,1 @@
+"""Data sets written out in other formats."""
