@@ -221,12 +221,11 @@ def _walk(ledger: Any, path: AxisPath) -> tuple[int, Any]:
     """Follow a path into a ledger as far as it goes: the number of steps taken, and what is there."""
     value = ledger
     for taken, step in enumerate(path):
-        if isinstance(step, str) and isinstance(value, dict) and step in value:
-            value = value[step]
-        elif isinstance(step, int) and isinstance(value, list) and -len(value) <= step < len(value):
-            value = value[step]
-        else:
+        named = isinstance(step, str) and isinstance(value, dict) and step in value
+        placed = isinstance(step, int) and isinstance(value, list) and -len(value) <= step < len(value)
+        if not (named or placed):
             return taken, value
+        value = value[step]
     return len(path), value
 
 
