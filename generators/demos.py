@@ -8,7 +8,7 @@ import numpy as np
 from handful import InputError
 from scenes.task import Task
 from sim.transforms import Array
-from trajectories import Dataset, open_dataset
+from trajectories import Dataset, Episode, open_dataset
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,23 @@ def _load(store: Dataset, i: int, path: str | Path, task: Task, control_rate: fl
         raise InputError(f"demo {i} in '{path}' was recorded at {meta.control_rate} Hz; this needs {control_rate} Hz")
     stored = store.keys()
     keys = [k for k in stored if not k.startswith(("images/", "model/")) and k != "state"]
-    arrays = store.episode(i, keys).arrays
+    return demo_of(store.episode(i, keys), task, i, path, store.plan_digest)
+
+
+def demo_of(episode: Episode, task: Task, index: int, path: str | Path, store: str) -> Demo:
+    """An episode as a demonstration.
+
+    Args:
+        episode: with the objects' poses; images, states and model values are not needed.
+        task: the task it shows.
+        index: its number in the store.
+        path: the store, for messages.
+        store: digest of the store's plan.
+
+    Raises:
+        InputError: it lacks the task's objects, or their roles.
+    """
+    arrays, meta, i = episode.arrays, episode.meta, index
     missing = [name for name in task.objects if f"objects/{name}" not in arrays]
     if missing:
         raise InputError(f"demo {i} in '{path}' lacks the poses of {', '.join(missing)}; '{task.name}' needs them")
@@ -79,7 +95,7 @@ def _load(store: Dataset, i: int, path: str | Path, task: Task, control_rate: fl
         raise InputError(f"demo {i} in '{path}' does not say which object plays which role in '{task.name}'")
     return Demo(
         index=i,
-        store=store.plan_digest,
+        store=store,
         episode=i,
         operator=meta.operator,
         joints=arrays["observation/joint_position"].astype(float),

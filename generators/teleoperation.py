@@ -201,6 +201,13 @@ class Session:
         self._sensor.bit_generator.state = checkpoint.sensor
         self.blocked = False
 
+    def give_up(self) -> Outcome:
+        """Count the attempt's time as over, and say how it ended."""
+        self._monitor.give_up(_LANE)
+        outcome = self.outcome
+        assert outcome is not None  # give_up settles it
+        return outcome
+
     def finish(self, operator: str, device: str, extra: Mapping[str, Any] | None = None) -> tuple[Episode, Outcome]:
         """The attempt as an episode, and how it ended; its time counts as over if that was not known.
 
@@ -214,9 +221,7 @@ class Session:
         """
         if len(self) == 0:
             raise InputError("nothing was recorded: the attempt has no steps")
-        self._monitor.give_up(_LANE)
-        outcome = self.outcome
-        assert outcome is not None  # give_up settles it
+        outcome = self.give_up()
         meta = {
             "operator": operator,
             "attempts": self.attempt + 1,
