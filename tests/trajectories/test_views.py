@@ -282,14 +282,15 @@ def test_every_changed_byte_of_a_view_is_found(a, tmp_path, name):
 
 def test_verifying_a_view_looks_at_its_parts_alone(a, tmp_path):
     view = filter_by(a.path, "scene < 2", tmp_path / "v")
-    shards = [next((a.path / "parts" / part / "subtask" / "c").iterdir()) for part in ("00000000", "00000001")]
+    files = [sorted((a.path / "parts" / part / "subtask").rglob("*")) for part in ("00000000", "00000001")]
+    shards = [next(p for p in found if p.is_file() and p.name != "zarr.json") for found in files]
     shards[1].unlink()
     assert View.open(view.path).verify() == []
     shards[0].unlink()
     (view.path / "notes.txt").write_text("mine")
     problems = View.open(view.path).verify()
     assert problems[0] == "notes.txt does not belong to the view."
-    assert f"'subtask/c/{shards[0].name}' is missing; episodes 0 to 2 are lost" in problems[1]
+    assert "is missing; episodes 0 to 2 are lost" in problems[1]
 
 
 def test_a_view_is_no_store_to_write_to(a, tmp_path):
