@@ -32,6 +32,7 @@ from trajectories.importers.hdf5 import (
     text_attribute,
 )
 from trajectories.importers.rehearsal import rehearse
+from trajectories.importers.subtasks import subtask_index
 from trajectories.poses import poses_from_matrices
 from trajectories.schema import Episode, EpisodeMeta
 from trajectories.store import Store
@@ -208,22 +209,6 @@ def _read_demo(path: Path, group: h5py.Group, name: str) -> _Demo:
     )
 
 
-def _subtask_index(path: Path, demo: _Demo, subtasks: Sequence[str]) -> np.ndarray:
-    """Which subtask is under way at each step: the next one begins where the signal of the one before rises."""
-    index = np.zeros(len(demo.actions), np.int8)
-    begin = 0
-    for name in subtasks[:-1]:
-        where = f"'{path}': 'data/{demo.name}'"
-        if name not in demo.signals:
-            raise InputError(f"{where} has no signal for subtask '{name}'; it has: {', '.join(demo.signals)}")
-        later = np.flatnonzero(demo.signals[name][begin:])
-        if not len(later):
-            raise InputError(f"{where} never finishes subtask '{name}' after step {begin}")
-        begin += int(later[0])
-        index[begin:] += 1
-    return index
-
-
 def _next(rows: np.ndarray) -> np.ndarray:
     """Row t + 1 at row t; the last is repeated."""
     return np.concatenate([rows[1:], rows[-1:]])
@@ -243,7 +228,7 @@ def _episode(path: Path, demo: _Demo, index: int, meta: EpisodeMeta, subtasks: S
         "action/executed": action,
         "action/intended": action.copy(),
         "action/tool_pose_in_base": _next(tool),
-        "subtask": _subtask_index(path, demo, subtasks),
+        "subtask": subtask_index(demo.signals, subtasks, f"'{path}': 'data/{demo.name}'"),
     }
     arrays |= {f"objects/{name}": poses_from_matrices(m).astype(np.float32) for name, m in demo.objects.items()}
     arrays |= {f"signals/{name}": signal for name, signal in demo.signals.items()}
