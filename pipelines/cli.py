@@ -204,14 +204,15 @@ def generate(
 def inspect(
     store: Annotated[Path, typer.Argument(metavar="STORE")],
     verify: Annotated[bool, typer.Option("--verify", help="Hash every file again.")] = False,
+    content: Annotated[bool, typer.Option("--content", help="Hold what episodes hold against rules.")] = False,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Show what is in a store, and whether it is whole."""
+    """Show what is in a store, and whether it is whole and sound."""
     from pipelines.inspection import inspect as job
 
     output = Output(as_json, quiet)
-    result, table = job(store, verify)
+    result, table = job(store, verify, content, output.progress)
     output.finish(result, table, failed=not result["ok"])
 
 

@@ -1,4 +1,4 @@
-"""`handful inspect`: what is in a store, and whether it is whole."""
+"""`handful inspect`: what is in a store, whether it is whole, and whether its content is sound."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -11,24 +11,32 @@ from rich.table import Table
 from rich.text import Text
 
 from handful import JobError
+from pipelines.progress import Reporter
 from pipelines.statistics import wilson_interval
 from trajectories.dataset import Dataset, open_dataset
 from trajectories.filters import text_column
 from trajectories.index import Category
+from trajectories.recording import JointLimits
+from trajectories.validation import RuleResult, validate_content
 from trajectories.views import View
 
 T = TypeVar("T")
 
 
-def inspect(path: Path, verify: bool) -> tuple[dict[str, Any], RenderableType]:
+def inspect(
+    path: Path, verify: bool, content: bool = False, progress: Reporter | None = None
+) -> tuple[dict[str, Any], RenderableType]:
     """Look into a store.
 
     Args:
         path: the store, or a view.
         verify: hash every file again.
+        content: read every episode and hold it against the table of rules.
+        progress: where progress is shown; None: nowhere.
 
     Returns:
-        The keys of `--json` (a count that damage hides is None), and what a person is shown.
+        The keys of `--json` (a count that damage hides is None), and what a person is shown. `findings` has what came
+        of each rule that an episode breaks; None where content was not looked at, or damage hides it.
 
     Raises:
         InputError: no store there.
@@ -52,7 +60,44 @@ def inspect(path: Path, verify: bool) -> tuple[dict[str, Any], RenderableType]:
             if unfinished:
                 verdict += "; the command that made it goes on where it stopped"
         tables += [Text(f"\n{verdict}", style="bold"), *(Text(f"  {problem}") for problem in problems)]
-    return {**record, "ok": not problems, "problems": problems}, Group(*tables)
+    results = None
+    if content:
+        results = _read(lambda: _look_at_content(store, progress or Reporter(quiet=True)), problems)
+        tables += (
+            [Text("\nits content is hidden by damage", style="bold")] if results is None else [_rule_table(results)]
+        )
+    findings = None if results is None else [result for result in results if result.episodes]
+    unsound = any(result.rule.severity == "error" for result in findings or ())
+    answer = {
+        **record,
+        "ok": not problems and not unsound,
+        "problems": problems,
+        "findings": None if findings is None else [result.to_json() for result in findings],
+    }
+    return answer, Group(*tables)
+
+
+def _look_at_content(store: Dataset, progress: Reporter) -> list[RuleResult]:
+    # Only here, so that a store can be looked into where no simulator is installed.
+    from sim.panda import PANDA
+
+    limits = {PANDA.name: JointLimits(PANDA.chain.lower, PANDA.chain.upper, PANDA.chain.max_speed)}
+    with progress("look at content", len(store)) as bar:
+        return validate_content(store, limits, progress=bar.update)
+
+
+def _rule_table(results: list[RuleResult]) -> Table:
+    table = Table(title="\ncontent", box=None, title_justify="left", title_style="bold")
+    table.add_column("rule", style="dim")
+    table.add_column("if broken")
+    for heading in ("episodes looked at", "that break it"):
+        table.add_column(heading, justify="right")
+    table.add_column("what must hold, or the first that does not", overflow="fold")
+    for result in results:
+        broken = f"{len(result.episodes):,}" if result.checked else "-"
+        shown = Text(str(result.examples[0]), style="bold") if result.episodes else Text(result.rule.sentence)
+        table.add_row(result.rule.name.replace("_", " "), result.rule.severity, f"{result.checked:,}", broken, shown)
+    return table
 
 
 def _read(fact: Callable[[], T], problems: list[str]) -> T | None:

@@ -32,6 +32,7 @@ from scenes.task import get_task
 from sim.transforms import matrix_from_quat
 from trajectories import Store
 from trajectories.importers import isaaclab_mimic
+from trajectories.rules import RULES
 from trajectories.schema import REQUIRED, SCHEMA
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -267,6 +268,10 @@ def test_the_episode_record_is_the_schemas() -> None:
         always = "yes" if key.name in REQUIRED else ""
         expected.append([name, key.rows, key.dtype or "as in MjModel", key.unit, always])
     assert rows("docs/contracts.md", "key") == expected
+
+
+def test_the_rules_of_content_are_those_of_the_validator() -> None:
+    assert rows("docs/data.md", "rule of content") == [[rule.name, rule.severity, rule.sentence] for rule in RULES]
 
 
 def test_the_outcomes_are_the_codes() -> None:

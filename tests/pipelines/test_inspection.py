@@ -1,16 +1,21 @@
 """What `handful inspect` tells a person about a store."""
 
 import io
+from pathlib import Path
 
+import numpy as np
+import pytest
 from rich.console import Console
 
+from handful import JobError
 from pipelines.inspection import inspect, size
 from tests.pipelines import run_folder
+from trajectories import Episode, Store
 
 
-def shown(path, verify=False) -> str:
+def shown(path, verify=False, content=False) -> str:
     buffer = io.StringIO()
-    Console(file=buffer, width=120).print(inspect(path, verify)[1])
+    Console(file=buffer, width=160).print(inspect(path, verify, content)[1])
     return buffer.getvalue()
 
 
@@ -35,15 +40,77 @@ def test_says_how_the_scenes_went_with_intervals(tmp_path):
 
 
 def test_a_store_without_images_or_episodes_can_be_inspected(tmp_path):
-    from trajectories import Store
-
     bare = run_folder.make_store(tmp_path / "bare", cameras=())
     assert "none: states and actions only" in shown(bare.path)
     empty = Store.create(tmp_path / "empty", {"kind": "test"})
     record, _ = inspect(empty.path, verify=True)
-    assert record == {"episodes": 0, "frames": 0, "parts": 0, "bytes": 0, "ok": True, "problems": []}
+    assert record == {"episodes": 0, "frames": 0, "parts": 0, "bytes": 0, "ok": True, "problems": [], "findings": None}
     assert "0 in 0 parts" in shown(empty.path)
 
 
 def test_sizes_read_as_people_say_them():
     assert [size(n) for n in (0, 999, 1500, 2.5e6, 3.2e12)] == ["0 B", "999 B", "1.5 kB", "2.5 MB", "3.2 TB"]
+
+
+BUNDLED = Path(__file__).resolve().parents[2] / "demos" / "lift"
+
+
+def spoilt(path: Path) -> Store:
+    """Two bundled demos: in one the subtask goes back, in the other the arm waits for three seconds."""
+    first, second = (Store.open(BUNDLED).episode(i) for i in range(2))
+    first.arrays["subtask"][10] = 1
+    waiting = {
+        key: np.insert(values, [30] * 60, values[30], axis=0) if len(values) > 1 else values
+        for key, values in second.arrays.items()
+    }
+    waiting["state"][:, 0] = np.arange(1, len(waiting["state"]) + 1) / 20
+    store = Store.create(path, {"kind": "test"})
+    records = [{"scene": i, "outcome": "success", "attempts": ["success"]} for i in range(2)]
+    store.commit(0, [first, Episode(waiting, second.meta)], records)
+    return store
+
+
+def test_sound_content_is_told_with_how_many_were_looked_at():
+    record, _ = inspect(BUNDLED, verify=False, content=True)
+    assert (record["ok"], record["findings"]) == (True, [])
+    rows = [line.split() for line in shown(BUNDLED, content=True).splitlines()]
+    assert ["clock", "error", "10", "0"] in [row[:4] for row in rows]
+    assert ["blank", "images", "error", "0", "-"] in [row[:5] for row in rows]
+
+
+def test_errors_of_content_make_a_store_unsound_and_warnings_do_not(tmp_path):
+    store = spoilt(tmp_path / "s")
+    record, _ = inspect(store.path, verify=True, content=True)
+    assert (record["ok"], record["problems"]) == (False, [])
+    assert {f["rule"]: f["episodes"] for f in record["findings"]} == {"subtask_order": [0], "idle": [1]}
+    text = shown(store.path, content=True)
+    assert "episode 0 'subtask' at step 11: it goes from 1 to 0" in text
+    assert "episode 1 in 60 steps from step 30 on: nothing moves for 3.0 s" in text
+    assert inspect(store.path, verify=True)[0]["ok"]
+
+
+def test_limits_are_the_embodiments(tmp_path):
+    episode = Store.open(BUNDLED).episode(0)
+    for key in ("observation/joint_position", "action/intended", "action/executed"):
+        episode.arrays[key][:, 3] += 3
+    store = Store.create(tmp_path / "s", {"kind": "test"})
+    store.commit(0, [episode], [{"scene": 0, "outcome": "success", "attempts": ["success"]}])
+    (finding,) = inspect(store.path, verify=False, content=True)[0]["findings"]
+    assert finding["rule"] == "joint_limits"
+    assert {example["key"] for example in finding["examples"]} == {
+        "observation/joint_position",
+        "action/intended",
+        "action/executed",
+    }
+
+
+def test_damage_hides_content_only_where_it_is_listed(tmp_path):
+    store = spoilt(tmp_path / "s")
+    shard = next((store.path / "parts").rglob("subtask/c*"))
+    shard.write_bytes(b"")
+    with pytest.raises(JobError, match="subtask"):
+        inspect(store.path, verify=False, content=True)
+    record, _ = inspect(store.path, verify=True, content=True)
+    assert record["findings"] is None
+    assert not record["ok"]
+    assert "hidden by damage" in shown(store.path, verify=True, content=True)
