@@ -132,7 +132,7 @@ class Engine:
         self.options = options or Options()
         self.task, self.robot = workspace.task, workspace.embodiment
         cut = [segment(demo, self.task) for demo in demos]
-        self.repertoires = [Repertoire([s[k] for s in cut], t) for k, t in enumerate(self.task.subtasks)]
+        self.repertoires = [Repertoire([s[k] for s in cut], self.task, t) for k, t in enumerate(self.task.subtasks)]
 
     def make(self, indices: list[int]) -> ChunkResult:
         """Generate scenes `indices` of the plan."""
@@ -225,20 +225,24 @@ class _Chunk:
 
     def _situation(self, world: World, row: int, lane: int, k: int) -> Situation:
         subtask = self.task.subtasks[k]
-        used = {self.scenes[lane].roles[role] for role in (subtask.reference, subtask.held) if role}
+        roles = self.scenes[lane].roles
+        used = {roles[role] for role in (subtask.reference, subtask.held) if role}
         return Situation(
             tool=self.engine.robot.chain.forward(self.command[lane]),
             command=self.command[lane].copy(),
             gripper=float(self.gripper[lane]),
             reference=self._object(world, row, lane, subtask.reference).copy(),
             held=self._object(world, row, lane, subtask.held).copy() if subtask.held else None,
-            obstacles=np.array([pose[row] for name, pose in world.objects.items() if name not in used]).reshape(-1, 7),
+            obstacles=tuple(self.task.prop(name) for name in world.objects if name not in used),
+            poses=np.array([pose[row] for name, pose in world.objects.items() if name not in used]).reshape(-1, 7),
+            load=2 * self.task.prop(roles[subtask.held]).half[2] if subtask.held else 0.0,
             table_height=float(world.table_height[row]),
+            hand=self.engine.robot.hand,
         )
 
     def _plan(self, lanes: np.ndarray, k: int, world: World) -> list[Path | None]:
         """A path per lane for subtask k; None where no segment can be followed, which settles the lane's outcome."""
-        subtask, plan = self.task.subtasks[k], self.options.plan
+        plan = self.options.plan
         situations = [self._situation(world, row, lane, k) for row, lane in enumerate(lanes)]
         queues: list[list[Candidate]] = [
             candidates(self.engine.repertoires[k], s, plan, self.streams[lane])
@@ -247,7 +251,7 @@ class _Chunk:
         paths: list[Path | None] = [None] * len(lanes)
         for turn in range(_SCREENED):
             rows = [row for row, path in enumerate(paths) if path is None and turn < len(queues[row])]
-            laid = {row: lay_out(queues[row][turn], situations[row], subtask, plan) for row in rows}
+            laid = {row: lay_out(queues[row][turn], situations[row], plan) for row in rows}
             if plan.screening:
                 laid = {row: layout for row, layout in laid.items() if is_clear(layout, situations[row], plan)}
             if laid:

@@ -12,10 +12,10 @@ import numpy as np
 
 from generators.segmentation import Segment
 from handful import InputError
-from scenes.cubes import EDGE
-from scenes.task import Subtask
+from scenes.props import Prop
+from scenes.task import Subtask, Task
+from sim.embodiment import HandShape
 from sim.kinematics import Chain, solve_inverse
-from sim.panda import FINGER_TRAVEL, PALM_CENTRE, PALM_HALF, TOOL_CENTRE
 from sim.transforms import (
     IDENTITY_POSE,
     Array,
@@ -23,20 +23,13 @@ from sim.transforms import (
     compose,
     interpolate,
     inverse,
-    quat_about_z,
     quat_multiply,
     quat_rotate,
 )
 
 BRIDGE = -1
 
-# The fingertips: half their width, their depth, and how far they reach beyond the tool's centre [m].
-_TIP_HALF, _TIP_DEPTH, _TIP_LENGTH = 0.0105, 0.008, 0.009
-
-# Where a cube is looked at when the palm passes by: corners, edge middles and face centres.
-_CUBE_POINTS = EDGE / 2 * (np.array([p for p in np.ndindex(3, 3, 3) if p != (1, 1, 1)], float) - 1.0)
-
-_QUARTER_TURNS = quat_about_z(np.arange(4) * np.pi / 2)
+_UNTURNED = IDENTITY_POSE[None, 3:]
 
 
 @dataclass(frozen=True)
@@ -114,8 +107,11 @@ class Situation:
         gripper: last commanded opening.
         reference: (7,) pose of the subtask's reference object.
         held: (7,) pose of the object in the gripper, where the subtask has one.
-        obstacles: (K, 7) poses of the other objects.
+        obstacles: the other objects.
+        poses: (K, 7) their poses.
+        load: height of the object in the gripper [m]; 0 while it is empty.
         table_height: [m].
+        hand: the hand's outline.
     """
 
     tool: Array
@@ -123,8 +119,11 @@ class Situation:
     gripper: float
     reference: Array
     held: Array | None
-    obstacles: Array
+    obstacles: tuple[Prop, ...]
+    poses: Array
+    load: float
     table_height: float
+    hand: HandShape
 
 
 @dataclass(frozen=True)
@@ -150,11 +149,15 @@ class Repertoire:
 
     Args:
         segments: this subtask's segment of each demo.
+        task: the task.
         subtask: the subtask.
     """
 
-    def __init__(self, segments: list[Segment], subtask: Subtask) -> None:
+    def __init__(self, segments: list[Segment], task: Task, subtask: Subtask) -> None:
         self.segments, self.subtask = segments, subtask
+        # (S, 4): turns of the reference, and of the held object, after which it is the same.
+        self.turns = _common_turns(segments, task, subtask.reference)
+        self.held_turns = _common_turns(segments, task, subtask.held) if subtask.held else _UNTURNED
         # (D, 7): the reference object as the segment begins, and the tool at the gripper's event.
         self.reference = np.stack([s.demo.objects[s.demo.roles[subtask.reference]][s.start] for s in segments])
         self.key = np.stack([s.demo.target[s.event] for s in segments])
@@ -165,6 +168,15 @@ class Repertoire:
             tool = np.stack([s.demo.target[max(t - 1, 0)] for s, t in zip(segments, firm, strict=True)])
             held = [s.demo.objects[s.demo.roles[subtask.held]][t] for s, t in zip(segments, firm, strict=True)]
             self.held_in_tool = compose(inverse(tool), np.stack(held))
+
+
+def _common_turns(segments: list[Segment], task: Task, role: str) -> Array:
+    """The symmetries (S, 4) of the objects that play a role in the demos: all must have the same."""
+    names = {s.demo.roles[role] for s in segments}
+    found = {task.prop(name).symmetries for name in names}
+    if len(found) > 1:
+        raise InputError(f"objects in the role '{role}' have different symmetries: {', '.join(sorted(names))}")
+    return np.array(found.pop())
 
 
 def candidates(
@@ -180,7 +192,7 @@ def candidates(
         options: how to choose.
         rng: the scene's source stream.
     """
-    turns = _QUARTER_TURNS if options.object_symmetry else _QUARTER_TURNS[:1]
+    turns = repertoire.turns if options.object_symmetry else _UNTURNED
     frames = np.tile(situation.reference, (len(turns), 1))
     frames[:, 3:] = quat_multiply(situation.reference[3:], turns)
     moves = compose(frames, inverse(repertoire.reference)[:, None])  # (D, turns, 7)
@@ -207,8 +219,8 @@ def _grasp_corrections(repertoire: Repertoire, situation: Situation, options: Pl
     """
     if repertoire.held_in_tool is None or situation.held is None or not options.object_symmetry:
         return np.tile(IDENTITY_POSE, (len(repertoire.segments), 1, 1))
-    held = np.tile(compose(inverse(situation.tool), situation.held), (len(_QUARTER_TURNS), 1))
-    held[:, 3:] = quat_multiply(held[:, 3:], _QUARTER_TURNS)
+    held = np.tile(compose(inverse(situation.tool), situation.held), (len(repertoire.held_turns), 1))
+    held[:, 3:] = quat_multiply(held[:, 3:], repertoire.held_turns)
     return compose(repertoire.held_in_tool[:, None], inverse(held))
 
 
@@ -234,7 +246,7 @@ def _bridge_steps(start: Array, end: Array, options: PlanOptions, rate: float = 
     return np.ceil(seconds * rate).astype(int) + 3
 
 
-def bridge(start: Array, end: Array, situation: Situation, holding: bool, options: PlanOptions) -> Array:
+def bridge(start: Array, end: Array, situation: Situation, options: PlanOptions) -> Array:
     """Tool poses (n, 7) from after `start` to before `end`, over what stands in the way.
 
     Sideways motion begins late and ends early, so that the tool leaves and arrives from above.
@@ -242,7 +254,7 @@ def bridge(start: Array, end: Array, situation: Situation, holding: bool, option
     if not options.clearance:
         s = np.arange(1, options.plain_steps) / options.plain_steps
         return interpolate(start, end, s)
-    top = _clear_height(start, end, situation, holding, options)
+    top = _clear_height(start, end, situation, options)
     rise = max(0.0, top - min(start[2], end[2]))
     straight = float(_bridge_steps(start, end[None], options)[0])
     steps = int(np.ceil(straight + 20.0 * rise / options.speed * 0.7)) if rise > 0 else int(straight)
@@ -264,20 +276,21 @@ def _smooth(s: Array) -> Array:
     return s**3 * (10.0 - 15.0 * s + 6.0 * s**2)
 
 
-def _clear_height(start: Array, end: Array, situation: Situation, holding: bool, options: PlanOptions) -> float:
+def _clear_height(start: Array, end: Array, situation: Situation, options: PlanOptions) -> float:
     """Height at which the tool passes over everything within reach of the straight way (0 below the table if none)."""
     way = end[:2] - start[:2]
     length = max(float(np.linalg.norm(way)), 1e-6)
-    below = EDGE if holding else 0.015  # how far the hand's load reaches below the tool
+    below = situation.load or 0.015  # how far the hand, or what it holds, reaches below the tool
     top = -np.inf
     if length > 0.03:
         top = situation.table_height + below + options.headroom / 2
-    for centre in situation.obstacles:
+    for prop, pose in zip(situation.obstacles, situation.poses, strict=True):
+        centre, half = pose[:3], prop.half
         along = np.clip(np.dot(centre[:2] - start[:2], way) / length**2, 0.0, 1.0)
         off = np.linalg.norm(centre[:2] - start[:2] - along * way)
         # Something right under the start is what the hand just left; something under the end, what it goes to.
-        if off < EDGE + 0.03 and 0.02 < along * length < length - 0.02:
-            top = max(top, centre[2] + EDGE / 2 + below + options.headroom)
+        if off < 2 * max(half[:2]) + 0.03 and 0.02 < along * length < length - 0.02:
+            top = max(top, centre[2] + half[2] + below + options.headroom)
     return float(top)
 
 
@@ -293,12 +306,12 @@ class Layout:
     event: int
 
 
-def lay_out(candidate: Candidate, situation: Situation, subtask: Subtask, options: PlanOptions) -> Layout:
+def lay_out(candidate: Candidate, situation: Situation, options: PlanOptions) -> Layout:
     """Put a bridge before a candidate's segment."""
     segment, demo = candidate.segment, candidate.segment.demo
     tool = candidate.tool()
     join = entry(candidate, tool, situation, options)
-    across = bridge(situation.tool, tool[join], situation, subtask.held is not None, options)
+    across = bridge(situation.tool, tool[join], situation, options)
     count = len(across)
     first, last = segment.start + join, segment.end
     poses = np.concatenate([across, tool[join:]])
@@ -316,35 +329,42 @@ def lay_out(candidate: Candidate, situation: Situation, subtask: Subtask, option
 
 def is_clear(layout: Layout, situation: Situation, options: PlanOptions) -> bool:
     """Whether the fingertips stay off the table and the palm off other objects along a layout."""
-    above = fingertip_clearance(layout.tool, layout.gripper, situation.table_height)
-    return above >= options.table_clearance and palm_is_clear(layout.tool, situation.obstacles, options.palm_clearance)
+    above = fingertip_clearance(layout.tool, layout.gripper, situation.table_height, situation.hand)
+    if above < options.table_clearance:
+        return False
+    points = _outlines(situation.obstacles, situation.poses)
+    return palm_is_clear(layout.tool, points, options.palm_clearance, situation.hand)
 
 
-def fingertip_clearance(poses: Array, gripper: Array, table_height: float) -> float:
+def fingertip_clearance(poses: Array, gripper: Array, table_height: float, hand: HandShape) -> float:
     """Least height of the fingertips over the table along a path of tool poses (T, 7) with openings (T,) [m]."""
     # The tips' outer corners in the tool's frame, whose z points out of the hand.
-    half_width = FINGER_TRAVEL * gripper + _TIP_DEPTH
+    half_width = hand.reach * gripper + hand.tip_depth
     lowest = np.inf
-    for x in (-_TIP_HALF, _TIP_HALF):
+    for x in (-hand.tip_half_width, hand.tip_half_width):
         for side in (-1.0, 1.0):
             corner = np.stack(
-                [np.full_like(half_width, x), side * half_width, np.full_like(half_width, _TIP_LENGTH)], axis=1
+                [np.full_like(half_width, x), side * half_width, np.full_like(half_width, hand.tip_length)], axis=1
             )
             heights = poses[:, 2] + quat_rotate(poses[:, 3:], corner)[:, 2]
             lowest = min(lowest, float(heights.min()))
     return lowest - table_height
 
 
-def palm_is_clear(poses: Array, obstacles: Array, margin: float) -> bool:
-    """Whether no obstacle's corner or face centre comes within `margin` [m] of the palm along tool poses (T, 7)."""
-    if len(obstacles) == 0:
+def palm_is_clear(poses: Array, points: Array, margin: float, hand: HandShape) -> bool:
+    """Whether no point (P, 3) comes within `margin` [m] of the palm along tool poses (T, 7)."""
+    if len(points) == 0:
         return True
-    points = compose(
-        obstacles[:, None], np.concatenate([_CUBE_POINTS, np.tile([1.0, 0, 0, 0], (len(_CUBE_POINTS), 1))], 1)
-    )
-    in_tool = compose(inverse(poses)[:, None], points.reshape(1, -1, 7))[..., :3]
-    inside = np.abs(in_tool - np.array([0.0, 0.0, PALM_CENTRE - TOOL_CENTRE])) < np.array(PALM_HALF) + margin
+    as_poses = np.concatenate([points, np.tile(IDENTITY_POSE[3:], (len(points), 1))], axis=1)
+    in_tool = compose(inverse(poses)[:, None], as_poses[None])[..., :3]
+    inside = np.abs(in_tool - np.array(hand.palm_centre)) < np.array(hand.palm_half) + margin
     return not inside.all(axis=-1).any()
+
+
+def _outlines(props: tuple[Prop, ...], poses: Array) -> Array:
+    """Points (P, 3) on the boxes round objects at poses (K, 7), in the base frame."""
+    found = [pose[:3] + quat_rotate(pose[3:], prop.outline()) for prop, pose in zip(props, poses, strict=True)]
+    return np.concatenate(found) if found else np.zeros((0, 3))
 
 
 def follow(

@@ -111,7 +111,7 @@ def build_episode(
     qvel = _component(sim, states, "qvel")[:-1]
     _, speeds = robot.joint_addresses(sim.model)
     measured = tape.rows(lane, "measured")
-    opening = (qpos[:, robot.finger_addresses(sim.model)].mean(axis=1) / robot.finger_travel).clip(0, 1)
+    opening = robot.opening(qpos[:, robot.finger_addresses(sim.model)]).clip(0, 1)
     arrays: dict[str, np.ndarray] = {
         "observation/joint_position": measured,
         "observation/joint_velocity": qvel[:, speeds].astype(np.float32),

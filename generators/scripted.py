@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from generators.teleoperation import Command
-from scenes.cubes import EDGE, nearest_quarter, upright_yaw
+from scenes.cubes import nearest_quarter, upright_yaw
 from scenes.scene import Scene
 from scenes.task import Subtask, World
 from scenes.workspace import Workspace
@@ -50,7 +50,7 @@ class ScriptedOperator:
 
     def begin(self, scene: Scene, workspace: Workspace, rng: np.random.Generator) -> None:
         """Prepare for a scene: draw this episode's habits."""
-        self._scene, self._subtasks, self._rng = scene, workspace.task.subtasks, rng
+        self._scene, self._task, self._rng = scene, workspace.task, rng
         self._speed = rng.uniform(0.18, 0.28)
         self._stages: list[_Stage] = []
         self.subtask = -1
@@ -60,10 +60,10 @@ class ScriptedOperator:
         """Move towards the present stage's pose; plan the next subtask's stages when this one's are done."""
         while True:
             if not self._stages:
-                if self.subtask + 1 >= len(self._subtasks):
+                if self.subtask + 1 >= len(self._task.subtasks):
                     return Command(np.zeros(6), self._gripper)
                 self.subtask += 1
-                self._stages = self._plan(self._subtasks[self.subtask], world)
+                self._stages = self._plan(self._task.subtasks[self.subtask], world)
             stage = self._stages[0]
             self._gripper = stage.gripper
             twist, done = self._approach(stage, target)
@@ -96,7 +96,9 @@ class ScriptedOperator:
     def _plan(self, subtask: Subtask, world: World) -> list[_Stage]:
         if subtask.kind == "grasp":
             return self._grasp(self._object(world, subtask.reference))
-        return self._place(self._object(world, subtask.reference), self._object(world, subtask.held), world)
+        below, held = (self._task.prop(self._scene.roles[role]) for role in (subtask.reference, subtask.held) if role)
+        height = below.half[2] + held.half[2]
+        return self._place(self._object(world, subtask.reference), self._object(world, subtask.held), height, world)
 
     def _grasp(self, cube: Array) -> list[_Stage]:
         offset = self._rng.normal(0.0, [0.003, 0.002, 0.003])
@@ -112,12 +114,12 @@ class ScriptedOperator:
             _Stage(k, _raised(grasp, self._rng.uniform(0.11, 0.14)), 0.0),
         ]
 
-    def _place(self, below: Array, held: Array, world: World) -> list[_Stage]:
+    def _place(self, below: Array, held: Array, height: float, world: World) -> list[_Stage]:
         in_tool = compose(inverse(world.tool[0]), held)
         # Of the four ways to turn the held cube onto the one below, the one nearest to how it is held now.
         turn = nearest_quarter(upright_yaw(below) - upright_yaw(held))
         upright = np.concatenate([held[:3], quat_multiply(quat_about_z(turn), held[3:])])
-        upright[:3] = below[:3] + np.array([*self._rng.normal(0.0, 0.002, 2), EDGE + 0.004])
+        upright[:3] = below[:3] + np.array([*self._rng.normal(0.0, 0.002, 2), height + 0.004])
         place = compose(upright, inverse(in_tool))
         k = self.subtask
         return [

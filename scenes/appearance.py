@@ -8,7 +8,7 @@ beside it. The table's geom is `table_top`, a cube's `<cube>_geom`.
 
 import colorsys
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,23 +16,22 @@ import mujoco
 import numpy as np
 
 from handful import InputError, unknown_name
+from scenes.props import Prop
 from scenes.room import (
-    CAMERAS,
     FRONT_CAMERA,
     TABLE_MATERIAL,
     TEXTURES,
     WALLS,
-    WRIST_CAMERA,
-    CameraView,
     add_cameras,
     add_world,
+    cameras,
 )
-from sim.panda_shell import MATERIALS as PANDA_MATERIALS
+from sim.embodiment import CameraView, Embodiment, Rgba
 from sim.transforms import Array, quat_from_rotvec, quat_multiply
 
 __all__ = [
-    "CAMERAS", "COLOURS", "DEFAULT", "FIELDS", "FRONT_CAMERA", "NONE", "TABLE_MATERIAL", "TEXTURES", "TWIN_DEV_0",
-    "WRIST_CAMERA", "AppearanceRanges", "CameraJitter", "Ledger", "add_cameras", "add_world", "draw",
+    "COLOURS", "DEFAULT", "FIELDS", "FRONT_CAMERA", "NONE", "TABLE_MATERIAL", "TEXTURES", "TWIN_DEV_0",
+    "AppearanceRanges", "CameraJitter", "Ledger", "add_cameras", "add_world", "cameras", "draw",
     "fields_from_ledger", "sample",
 ]  # fmt: skip
 
@@ -188,7 +187,11 @@ TWIN_DEV_0 = AppearanceRanges(
 
 
 def draw(
-    ranges: AppearanceRanges, rng: np.random.Generator, model: mujoco.MjModel, cube_colours: Mapping[str, str]
+    ranges: AppearanceRanges,
+    rng: np.random.Generator,
+    model: mujoco.MjModel,
+    props: Sequence[Prop],
+    robot: Embodiment,
 ) -> tuple[Ledger, dict[str, np.ndarray]]:
     """Draw one scene's looks.
 
@@ -196,41 +199,43 @@ def draw(
         ranges: what may vary and how far.
         rng: the scene's appearance stream.
         model: the task's nominal model; it is not changed.
-        cube_colours: cube -> colour word, one of `COLOURS`.
+        props: the task's objects.
+        robot: the robot.
 
     Returns:
         The ledger (every value, JSON-able) and what `fields_from_ledger` makes of it.
 
     Raises:
-        InputError: for an unknown colour, or a cube that the model does not have.
+        InputError: for an unknown colour, or an object that the model does not have.
     """
-    ledger = sample(ranges, rng, cube_colours)
+    ledger = sample(ranges, rng, props, robot)
     return ledger, fields_from_ledger(ledger, model)
 
 
-def sample(ranges: AppearanceRanges, rng: np.random.Generator, cube_colours: Mapping[str, str]) -> Ledger:
+def sample(ranges: AppearanceRanges, rng: np.random.Generator, props: Sequence[Prop], robot: Embodiment) -> Ledger:
     """Draw the ledger: absolute colours, positions, orientations and strengths by the names in the model."""
-    cubes = {}
-    for cube, colour in cube_colours.items():
-        if colour not in COLOURS:
-            raise unknown_name("colour", colour, COLOURS)
-        hue = COLOURS[colour] + rng.uniform(*ranges.cube_hue)
+    objects = {}
+    for prop in props:
+        if prop.colour is None:
+            continue
+        if prop.colour not in COLOURS:
+            raise unknown_name("colour", prop.colour, COLOURS)
+        hue = COLOURS[prop.colour] + rng.uniform(*ranges.cube_hue)
         rgba = _rgba(hue, rng.uniform(*ranges.cube_saturation), rng.uniform(*ranges.cube_value))
-        cubes[f"{cube}_geom"] = {"colour": colour, "rgba": rgba}
+        for name, shape in zip(prop.geoms, prop.shapes, strict=True):
+            if shape.rgba is None:
+                objects[name] = {"colour": prop.colour, "rgba": rgba}
     table = _surface(rng, ranges.table_materials, ranges.table_hue, ranges.table_saturation, ranges.table_value)
     room = ranges.room_materials, ranges.room_hue, ranges.room_saturation, ranges.room_value
     surfaces = {"table_top": table, "floor": _surface(rng, *room)}
     walls = _surface(rng, *room)
     surfaces |= dict.fromkeys(WALLS, walls)
     return {
-        "cubes": cubes,
+        "cubes": objects,
         "surfaces": surfaces,
-        "robot": _robot(ranges, rng),
+        "robot": _robot(ranges, rng, robot.paint),
         "lights": _lights(ranges, rng),
-        "cameras": {
-            "front": _camera(FRONT_CAMERA, ranges.front, rng),
-            "wrist": _camera(WRIST_CAMERA, ranges.wrist, rng),
-        },
+        "cameras": {name: _camera(view, getattr(ranges, name), rng) for name, view in cameras(robot).items()},
     }
 
 
@@ -281,12 +286,9 @@ def _warm(warmth: float) -> Array:
     return np.array([min(1.0, 1.0 + 0.3 * warmth), 1.0 - 0.1 * abs(warmth), min(1.0, 1.0 - 0.5 * warmth)])
 
 
-def _robot(ranges: AppearanceRanges, rng: np.random.Generator) -> dict[str, list[float]]:
+def _robot(ranges: AppearanceRanges, rng: np.random.Generator, paint: Mapping[str, Rgba]) -> dict[str, list[float]]:
     tint = rng.uniform(*ranges.robot_value) * (0.8 + 0.2 * _warm(rng.uniform(*ranges.robot_warmth)))
-    return {
-        name: [*np.clip(np.multiply(material.rgba[:3], tint), 0.0, 1.0).tolist(), 1.0]
-        for name, material in PANDA_MATERIALS.items()
-    }
+    return {name: [*np.clip(np.multiply(rgba[:3], tint), 0.0, 1.0).tolist(), 1.0] for name, rgba in paint.items()}
 
 
 def _lights(ranges: AppearanceRanges, rng: np.random.Generator) -> dict[str, dict[str, list[float]]]:

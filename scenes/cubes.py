@@ -6,6 +6,7 @@ Three cubes of 46.8 mm stand at x 0.40 to 0.60 m, y -0.10 to 0.10 m, yaw -1 to 1
 import numpy as np
 
 from handful import JobError
+from scenes.props import cube
 from scenes.task import Subtask, Task, World, pick
 from sim.transforms import Array, quat_about_z, quat_rotate
 
@@ -22,8 +23,11 @@ _UPRIGHT = np.cos(np.radians(10.0))
 
 
 class _Cubes(Task):
-    objects = ("cube_1", "cube_2", "cube_3")
-    colours = {"cube_1": "blue", "cube_2": "red", "cube_3": "green"}  # noqa: RUF012  read-only table of the class
+    props = (
+        cube("cube_1", "blue", EDGE, MASS),
+        cube("cube_2", "red", EDGE, MASS),
+        cube("cube_3", "green", EDGE, MASS),
+    )
 
     def draw_poses(self, rng: np.random.Generator) -> dict[str, Array]:
         """Draw cubes one after another, each again until it keeps its distance."""

@@ -10,7 +10,7 @@ import mujoco
 import numpy as np
 
 from handful import InputError
-from sim.embodiment import Embodiment
+from sim.embodiment import OBJECT_BIT, Embodiment
 
 Range = tuple[float, float]
 
@@ -62,7 +62,7 @@ def draw(ranges: PhysicsRanges, rng: np.random.Generator, objects: tuple[str, ..
     Args:
         ranges: what to draw from.
         rng: the scene's stream.
-        objects: names of the objects, each of which gets its own mass.
+        objects: names of the free objects, each of which gets its own mass.
         joints: number of arm joints.
 
     Returns:
@@ -86,8 +86,9 @@ def fields_from_ledger(ledger: dict[str, Any], model: mujoco.MjModel, embodiment
     """The model fields that a ledger stands for: field name -> the scene's whole array."""
     friction = model.geom_friction.copy()
     mass, inertia = model.body_mass.copy(), model.body_inertia.copy()
+    # Fixed objects as well: a contact has the larger friction of both surfaces.
+    friction[model.geom_contype == OBJECT_BIT, 0] = ledger["object_friction"]
     for name, factor in ledger["mass_factor"].items():
-        friction[model.geom(f"{name}_geom").id, 0] = ledger["object_friction"]
         mass[model.body(name).id] *= factor
         inertia[model.body(name).id] *= factor
     for name in embodiment.finger_geoms:

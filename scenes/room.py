@@ -12,7 +12,8 @@ import mujoco
 import numpy as np
 
 from handful import InputError
-from sim.transforms import Array, quat_from_matrix
+from sim.embodiment import CameraView, Embodiment
+from sim.transforms import quat_from_matrix
 
 
 @dataclass(frozen=True)
@@ -49,34 +50,7 @@ _ROOM, _CEILING, _FLOOR = 2.5, 2.2, -0.75  # half the room's edge, height of its
 _TEXELS = 64
 
 
-@dataclass(frozen=True)
-class CameraView:
-    """Where a camera is on its body and what it looks at, before any jitter."""
-
-    # Name of the body that carries it.
-    body: str
-    # Position in that body's frame [m].
-    pos: tuple[float, float, float]
-    # Point in that body's frame that is in the middle of the image [m].
-    target: tuple[float, float, float]
-    # Direction in that body's frame that points up in the image.
-    up: tuple[float, float, float]
-    # Vertical field of view [degrees].
-    fovy: float
-
-    @property
-    def quat(self) -> Array:
-        """Orientation (4,) in the body's frame: MuJoCo's cameras look along -z with +y up."""
-        backward = np.subtract(self.pos, self.target)
-        backward /= np.linalg.norm(backward)
-        right = np.cross(self.up, backward)
-        right /= np.linalg.norm(right)
-        return quat_from_matrix(np.column_stack([right, np.cross(backward, right), backward]))
-
-
 FRONT_CAMERA = CameraView("world", (1.05, 0.0, 0.5), (0.47, 0.0, 0.094), (0.0, 0.0, 1.0), 42.0)
-WRIST_CAMERA = CameraView("hand", (0.08, 0.0, 0.04), (0.035, 0.0, 0.151), (1.0, 0.0, 0.0), 75.0)
-CAMERAS: dict[str, CameraView] = {"front": FRONT_CAMERA, "wrist": WRIST_CAMERA}
 
 
 def add_world(spec: mujoco.MjSpec) -> None:
@@ -146,9 +120,14 @@ def _add_plane(
     )
 
 
-def add_cameras(spec: mujoco.MjSpec) -> None:
-    """Add the cameras `front` and `wrist`; the body `hand` must exist."""
-    for name, view in CAMERAS.items():
+def cameras(robot: Embodiment) -> dict[str, CameraView]:
+    """The cameras of every scene by name: one in front of the table, one on the robot's hand."""
+    return {"front": FRONT_CAMERA, "wrist": robot.wrist_camera}
+
+
+def add_cameras(spec: mujoco.MjSpec, robot: Embodiment) -> None:
+    """Add the cameras `front` and `wrist`; the robot must be in the spec."""
+    for name, view in cameras(robot).items():
         body = spec.body(view.body)
         if body is None:
             raise InputError(f"camera '{name}' sits on body '{view.body}', which this spec does not have")

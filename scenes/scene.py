@@ -59,18 +59,24 @@ class Scene:
         qpos = np.array(model.qpos0)
         columns, _ = robot.joint_addresses(model)
         qpos[columns] = robot.home + np.array(self.ledger["physics"]["joint_offset"])
-        qpos[robot.finger_addresses(model)] = robot.finger_travel
+        qpos[robot.finger_addresses(model)] = robot.finger_open
         surface = TABLE_TOP + self.ledger["physics"]["table_height"]
-        for name, pose in self.ledger["poses"].items():
-            column = workspace.object_qpos[name]
-            qpos[column : column + 7] = pose
+        for name, column in workspace.object_qpos.items():
+            qpos[column : column + 7] = self.ledger["poses"][name]
             qpos[column + 2] += surface + _DROP
         return qpos
 
     def fields(self, workspace: Workspace) -> dict[str, np.ndarray]:
         """The scene's own model values: field -> array as in MjModel."""
         looks = appearance.fields_from_ledger(self.ledger["appearance"], workspace.model)
-        return {**looks, **physics.fields_from_ledger(self.ledger["physics"], workspace.model, workspace.embodiment)}
+        fields = {**looks, **physics.fields_from_ledger(self.ledger["physics"], workspace.model, workspace.embodiment)}
+        if workspace.fixed:
+            fields["body_quat"] = workspace.model.body_quat.copy()
+        for name, body in workspace.fixed.items():
+            pose = np.array(self.ledger["poses"][name])
+            pose[2] += TABLE_TOP + self.ledger["physics"]["table_height"]
+            fields["body_pos"][body], fields["body_quat"][body] = pose[:3], pose[3:]
+        return fields
 
     def seeds(self, task: str, attempt: int) -> dict[str, Any]:
         """The random streams behind an attempt, as stored in provenance.
@@ -99,12 +105,12 @@ def draw_scene(workspace: Workspace, domain: Domain, namespace: Namespace, seed:
     sentences = task.instructions(roles)
     poses = {name: [float(v) for v in pose] for name, pose in task.draw_poses(rng).items()}
     instruction = sentences[rng.integers(len(sentences))]
-    drawn = physics.draw(domain.physics, rng, task.objects, len(workspace.embodiment.joints))
+    drawn = physics.draw(domain.physics, rng, tuple(workspace.object_qpos), len(workspace.embodiment.joints))
     looks = random_stream(namespace, seed, task.name, index, "appearance")
     ledger = {
         "poses": poses,
         "physics": drawn,
-        "appearance": appearance.sample(domain.appearance, looks, task.colours),
+        "appearance": appearance.sample(domain.appearance, looks, task.props, workspace.embodiment),
     }
     return Scene(index, namespace, seed, domain.name, roles, instruction, sentences, ledger)
 

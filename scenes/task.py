@@ -11,6 +11,7 @@ from typing import Literal
 import numpy as np
 
 from handful import unknown_name
+from scenes.props import Prop
 from sim.transforms import Array
 
 
@@ -57,18 +58,34 @@ class Task(ABC):
 
     # Name, as in commands and stores.
     name: str
-    # Objects in every scene.
+    # What is in every scene; the same as names and as colour words are worked out from it.
+    props: tuple[Prop, ...]
     objects: tuple[str, ...]
+    colours: dict[str, str]
     # The subtasks in order.
     subtasks: tuple[Subtask, ...]
     # Whether the task ends with an object let go.
     ends_in_release: bool
     # Control steps after which a rollout has failed.
     horizon: int
+    # How far apart scenes lie: reset distributions from narrow to wide. The first is where the seed demos are from.
+    levels: tuple[str, ...] = ("D0",)
     # Sentences; {role} stands for the colour of the object in that role. The first is the canonical one.
     sentences: tuple[str, ...]
-    # The colour of each object.
-    colours: dict[str, str]
+
+    def __init_subclass__(cls) -> None:
+        if "props" in vars(cls):
+            cls.objects = tuple(prop.name for prop in cls.props)
+            cls.colours = {prop.name: prop.colour for prop in cls.props if prop.colour is not None}
+
+    def __init__(self, level: str = "D0") -> None:
+        if level not in self.levels:
+            raise unknown_name(f"level of task '{self.name}'", level, self.levels)
+        self.level = level
+
+    def prop(self, name: str) -> Prop:
+        """The object of a name."""
+        return self.props[self.objects.index(name)]
 
     @abstractmethod
     def draw_roles(self, rng: np.random.Generator) -> dict[str, str]:
@@ -76,7 +93,7 @@ class Task(ABC):
 
     @abstractmethod
     def draw_poses(self, rng: np.random.Generator) -> dict[str, Array]:
-        """Draw where the objects stand: name -> (7,) pose relative to the table's surface."""
+        """Draw where the objects stand at this level: name -> (7,) pose relative to the table's surface."""
 
     @abstractmethod
     def goal(self, world: World, roles: dict[str, np.ndarray]) -> np.ndarray:
@@ -108,15 +125,22 @@ def pick(poses: dict[str, Array], objects: tuple[str, ...], index: np.ndarray) -
     return stacked[index, np.arange(len(index))]
 
 
+def split_task(name: str) -> tuple[str, str]:
+    """A task's name and level from "stack_three" (level D0) or "stack_three:D1"."""
+    base, _, level = name.partition(":")
+    return base, level or "D0"
+
+
 def get_task(name: str) -> Task:
-    """Look a task up by name.
+    """Look a task up by name, with its level after a colon: "lift", "stack_three:D1".
 
     Raises:
-        InputError: no such task; the message lists them.
+        InputError: no such task or level; the message lists them.
     """
     from scenes.cubes import Lift, StackThree
 
     tasks: dict[str, type[Task]] = {task.name: task for task in (Lift, StackThree)}
-    if name not in tasks:
-        raise unknown_name("task", name, tasks)
-    return tasks[name]()
+    base, level = split_task(name)
+    if base not in tasks:
+        raise unknown_name("task", base, tasks)
+    return tasks[base](level)

@@ -12,17 +12,16 @@ import mujoco
 import numpy as np
 
 from scenes import appearance
-from scenes.cubes import EDGE, MASS
 from scenes.task import Task, World, get_task
 from sim.batch import BatchSim
-from sim.embodiment import Embodiment
-from sim.panda import HAND_BIT, OBJECT_BIT, PANDA, TABLE_BIT, add_panda
+from sim.embodiment import TABLE_BIT, Embodiment
+from sim.robots import get_embodiment
 
 TABLE_TOP = -0.0031  # nominal height of the table's surface in the robot's base frame [m]
 TIMESTEP = 0.002  # [s]
 _TABLE_HALF = (0.5, 0.6, 0.02)  # [m]
 
-# A cube's spin counts as speed at this lever arm [m].
+# An object's spin counts as speed at this lever arm [m].
 _SPIN_ARM = 0.05
 
 
@@ -35,8 +34,9 @@ class Workspace:
         embodiment: the robot.
         model: the compiled model; never changed after this.
         model_hash: SHA-256 of the model's XML.
-        object_qpos: object -> first column of its pose in qpos.
-        object_qvel: object -> first column of its velocity in qvel.
+        object_qpos: free object -> first column of its pose in qpos.
+        object_qvel: free object -> first column of its velocity in qvel.
+        fixed: fixed object -> its body.
     """
 
     task: Task
@@ -45,6 +45,7 @@ class Workspace:
     model_hash: str
     object_qpos: dict[str, int] = field(default_factory=dict)
     object_qvel: dict[str, int] = field(default_factory=dict)
+    fixed: dict[str, int] = field(default_factory=dict)
 
     def observe(self, sim: BatchSim, ids: np.ndarray) -> World:
         """Read what is where in scenes `ids`, after a control step."""
@@ -54,6 +55,9 @@ class Workspace:
         for name, c in self.object_qvel.items():
             linear = np.linalg.norm(qvel[:, c : c + 3], axis=1)
             speeds[name] = np.maximum(linear, _SPIN_ARM * np.linalg.norm(qvel[:, c + 3 : c + 6], axis=1))
+        for name, body in self.fixed.items():
+            where = [sim.batch.expand(key)[ids, body] for key in ("body_pos", "body_quat")]
+            poses[name], speeds[name] = np.concatenate(where, axis=1), np.zeros(len(ids))
         tool = self.embodiment.chain.forward(sim.true_joint_position(ids))
         table = sim.batch.expand("body_pos")[ids, self.model.body("table").id, 2] + TABLE_TOP
         return World(poses, speeds, tool, sim.gripper_opening(ids), table)
@@ -65,21 +69,26 @@ class Workspace:
 
 
 @lru_cache(maxsize=8)
-def build_workspace(task_name: str) -> Workspace:
-    """Compile a task's world with the Panda. Cached per process: the model is shared and must not be written to."""
-    task, robot = get_task(task_name), PANDA
+def build_workspace(task_name: str, embodiment: str = "panda") -> Workspace:
+    """Compile a task's world with a robot. Cached per process: the model is shared and must not be written to.
+
+    Args:
+        task_name: the task, with its level after a colon where that is not D0.
+        embodiment: name of the robot, or a file that describes one; see `sim.robots`.
+    """
+    task, robot = get_task(task_name), get_embodiment(embodiment)
     spec = mujoco.MjSpec()
     spec.modelname = f"handful_{task.name}"
     _set_options(spec)
     appearance.add_world(spec)
-    add_panda(spec)
+    robot.add(spec)
     _add_table(spec)
-    for name in task.objects:
-        _add_cube(spec, name)
-    appearance.add_cameras(spec)
+    for prop in task.props:
+        prop.add(spec)
+    appearance.add_cameras(spec, robot)
     _add_contact_sensors(spec, robot)
     model = spec.compile()
-    joints = {name: model.joint(f"{name}_free").id for name in task.objects}
+    joints = {prop.name: model.joint(prop.joint).id for prop in task.props if not prop.fixed}
     return Workspace(
         task=task,
         embodiment=robot,
@@ -87,6 +96,7 @@ def build_workspace(task_name: str) -> Workspace:
         model_hash=hashlib.sha256(spec.to_xml().encode()).hexdigest(),
         object_qpos={name: int(model.jnt_qposadr[j]) for name, j in joints.items()},
         object_qvel={name: int(model.jnt_dofadr[j]) for name, j in joints.items()},
+        fixed={prop.name: int(model.body(prop.name).id) for prop in task.props if prop.fixed},
     )
 
 
@@ -117,27 +127,10 @@ def _add_table(spec: mujoco.MjSpec) -> None:
     )
 
 
-def _add_cube(spec: mujoco.MjSpec, name: str) -> None:
-    body = spec.worldbody.add_body(name=name)
-    body.add_freejoint(name=f"{name}_free")
-    body.add_geom(
-        name=f"{name}_geom",
-        type=mujoco.mjtGeom.mjGEOM_BOX,
-        size=[EDGE / 2] * 3,
-        mass=MASS,
-        contype=OBJECT_BIT,
-        conaffinity=TABLE_BIT | OBJECT_BIT | HAND_BIT,
-        condim=3,
-        friction=[1.0, 0.005, 0.0001],
-        solref=[0.005, 1.0],
-        solimp=[0.95, 0.99, 0.001, 0.5, 2.0],
-    )
-
-
 def _add_contact_sensors(spec: mujoco.MjSpec, robot: Embodiment) -> None:
     found = 1 << mujoco.mjtConDataField.mjCONDATA_FOUND.value
     touching = {
-        "robot_on_table": ("XBODY", "link1", "GEOM", "table_top"),
+        "robot_on_table": ("XBODY", robot.moving_root, "GEOM", "table_top"),
         "palm_on_anything": ("BODY", robot.hand_body, "UNKNOWN", ""),
     }
     for name, (kind, obj, ref_kind, ref) in touching.items():

@@ -152,10 +152,10 @@ class BatchSim:
         self.qpos[ids] = qpos
         self.latency[ids] = latency
         arm = qpos[:, self._qpos_cols]
-        opening = qpos[:, self._finger_cols].mean(axis=1) / self.embodiment.finger_travel
+        opening = self.embodiment.opening(qpos[:, self._finger_cols])
         self._targets[ids] = arm[:, None]
         self._openings[ids] = opening[:, None]
-        self._finger[ids] = opening * self.embodiment.finger_travel
+        self._finger[ids] = self.embodiment.finger_position(opening)
         rows = np.ix_(ids, self._servos)
         self.ctrl[rows] = arm
         self.ctrl[ids, self._gripper] = self._finger[ids]
@@ -194,7 +194,7 @@ class BatchSim:
             before, after = targets[line, index - 1], targets[line, index]
             rate = (after - before) / period
             self.ctrl[rows] = before + fraction * (after - before) + self._lead * rate
-            wanted = openings[line, index] * self.embodiment.finger_travel
+            wanted = self.embodiment.finger_position(openings[line, index])
             self._finger[ids] += np.clip(wanted - self._finger[ids], -travel_step, travel_step)
             self.ctrl[ids, self._gripper] = self._finger[ids]
             last = k == count - 1
@@ -227,7 +227,7 @@ class BatchSim:
 
     def gripper_opening(self, ids: np.ndarray) -> Array:
         """Measured opening (n,), clipped to [0, 1]."""
-        return (self.qpos[ids][:, self._finger_cols].mean(axis=1) / self.embodiment.finger_travel).clip(0.0, 1.0)
+        return self.embodiment.opening(self.qpos[ids][:, self._finger_cols]).clip(0.0, 1.0)
 
     def snapshot(self, ids: np.ndarray) -> Snapshot:
         """Save scenes exactly."""

@@ -15,12 +15,9 @@ import mujoco
 import numpy as np
 
 from sim import panda_shell
-from sim.embodiment import Embodiment
+from sim.embodiment import ARM_BIT, HAND_BIT, OBJECT_BIT, TABLE_BIT, CameraView, Embodiment, HandShape
 from sim.kinematics import Chain
 from sim.transforms import Array, quat_about_z, quat_from_rotvec
-
-# Contact bits: what may touch what. Arm and hand meet the table and objects, not themselves.
-TABLE_BIT, OBJECT_BIT, HAND_BIT, ARM_BIT = 1, 2, 4, 8
 
 _TURN = math.pi / 2
 # Each joint's frame in the one before: position [m], rotation about x [rad].
@@ -36,10 +33,10 @@ _FRAMES = (
 _FLANGE = 0.107  # last joint's frame to the flange, along z [m]
 _HAND_TURN = -math.pi / 4  # the hand sits turned on the flange [rad]
 _FINGER_BASE = 0.0584  # hand's frame to the fingers' slides, along z [m]
-TOOL_CENTRE = 0.1034  # hand's frame to the point between the finger pads, along z [m]
+_TOOL_CENTRE = 0.1034  # hand's frame to the point between the finger pads, along z [m]
 
 # The palm's box in the hand's frame: half sizes, and its centre along z [m].
-PALM_HALF, PALM_CENTRE = (0.032, 0.1, 0.03), 0.032
+_PALM_HALF, _PALM_CENTRE = (0.032, 0.1, 0.03), 0.032
 
 _LOWER = (-2.8973, -1.7628, -2.8973, -3.0718, -2.8973, -0.0175, -2.8973)
 _UPPER = (2.8973, 1.7628, 2.8973, -0.0698, 2.8973, 3.7525, 2.8973)
@@ -88,32 +85,19 @@ _STIFFNESS = (4500.0, 4500.0, 3500.0, 3500.0, 2000.0, 2000.0, 2000.0)
 _DAMPING = (180.0, 180.0, 120.0, 120.0, 40.0, 40.0, 40.0)
 _ARMATURE = 0.1  # reflected motor inertia [kg m^2]
 
-FINGER_TRAVEL = 0.04  # [m]
+_FINGER_TRAVEL = 0.04  # [m]
 _GRIP_FORCE = 70.0  # both fingers together [N]
 _GRIP_STIFFNESS, _GRIP_DAMPING = 3000.0, 45.0  # [N/m], [N s/m] on the mean travel of the fingers
 _FINGER_ARMATURE = 0.05  # [kg]
 
+_JOINTS, _SERVOS = tuple(f"joint{i}" for i in range(1, 8)), tuple(f"servo{i}" for i in range(1, 8))
+_GRIPPER, _TOOL = "gripper", "tool"
+
 
 def _chain() -> Chain:
     frames = np.array([[*pos, *quat_from_rotvec([turn, 0.0, 0.0])] for pos, turn in _FRAMES])
-    tool = np.array([0.0, 0.0, _FLANGE + TOOL_CENTRE, *quat_about_z(_HAND_TURN)])
+    tool = np.array([0.0, 0.0, _FLANGE + _TOOL_CENTRE, *quat_about_z(_HAND_TURN)])
     return Chain(frames, tool, np.array(_LOWER), np.array(_UPPER), np.array(_SPEED))
-
-
-PANDA = Embodiment(
-    name="panda",
-    chain=_chain(),
-    home=np.array([0.0, -0.2, 0.0, -2.5, 0.0, 2.4, math.pi / 4]),
-    joints=tuple(f"joint{i}" for i in range(1, 8)),
-    actuators=tuple(f"servo{i}" for i in range(1, 8)),
-    fingers=("finger_left", "finger_right"),
-    gripper_actuator="gripper",
-    finger_travel=FINGER_TRAVEL,
-    finger_speed=0.2,
-    tool_site="tool",
-    hand_body="hand",
-    finger_geoms=("pad_left", "pad_right", "finger_left_upper", "finger_right_upper"),
-)
 
 
 def add_panda(spec: mujoco.MjSpec) -> None:
@@ -125,10 +109,10 @@ def add_panda(spec: mujoco.MjSpec) -> None:
     spec.compiler.degree = False
     panda_shell.add_materials(spec)
     body = _add_body(spec.worldbody, "link0", "link0", np.zeros(3), np.array([1.0, 0.0, 0.0, 0.0]))
-    for i, frame in enumerate(PANDA.chain.frames):
+    for i, frame in enumerate(_chain().frames):
         body = _add_body(body, f"link{i + 1}", f"link{i + 1}", frame[:3], frame[3:])
         joint = body.add_joint(
-            name=PANDA.joints[i],
+            name=_JOINTS[i],
             type=mujoco.mjtJoint.mjJNT_HINGE,
             axis=[0, 0, 1],
             range=[_LOWER[i], _UPPER[i]],
@@ -139,7 +123,7 @@ def add_panda(spec: mujoco.MjSpec) -> None:
         joint.actgravcomp = True
         joint.actfrclimited = True
         joint.actfrcrange = [-_TORQUE[i], _TORQUE[i]]
-        _add_servo(spec, PANDA.actuators[i], joint.name, _STIFFNESS[i], _DAMPING[i], _TORQUE[i])
+        _add_servo(spec, _SERVOS[i], joint.name, _STIFFNESS[i], _DAMPING[i], _TORQUE[i])
     for i, half_length, z in ((5, 0.09, -0.12), (6, 0.02, 0.0), (7, 0.03, 0.05)):
         _add_collider(
             spec.body(f"link{i}"), f"link{i}_collider", "capsule", [0.055, half_length, 0], [0, 0, z], ARM_BIT
@@ -160,8 +144,8 @@ def _add_body(
 
 def _add_hand(spec: mujoco.MjSpec, link7: mujoco.MjsBody) -> None:
     hand = _add_body(link7, "hand", "hand", np.array([0, 0, _FLANGE]), quat_about_z(_HAND_TURN))
-    _add_collider(hand, "hand_collider", "box", list(PALM_HALF), [0, 0, PALM_CENTRE], HAND_BIT)
-    hand.add_site(name=PANDA.tool_site, pos=[0, 0, TOOL_CENTRE], size=[0.004, 0, 0], group=4)
+    _add_collider(hand, "hand_collider", "box", list(_PALM_HALF), [0, 0, _PALM_CENTRE], HAND_BIT)
+    hand.add_site(name=_TOOL, pos=[0, 0, _TOOL_CENTRE], size=[0.004, 0, 0], group=4)
     tendon = spec.add_tendon(name="fingers")
     for side, turn in (("left", 0.0), ("right", math.pi)):
         # Both fingers slide along their own +y; the right one's frame is the left one's turned half a turn.
@@ -170,7 +154,7 @@ def _add_hand(spec: mujoco.MjSpec, link7: mujoco.MjsBody) -> None:
             name=f"finger_{side}",
             type=mujoco.mjtJoint.mjJNT_SLIDE,
             axis=[0, 1, 0],
-            range=[0.0, FINGER_TRAVEL],
+            range=[0.0, _FINGER_TRAVEL],
             limited=True,
             armature=_FINGER_ARMATURE,
             damping=2.0,
@@ -184,7 +168,7 @@ def _add_hand(spec: mujoco.MjSpec, link7: mujoco.MjsBody) -> None:
     coupling.objtype = mujoco.mjtObj.mjOBJ_JOINT
     coupling.data[:5] = [0.0, 1.0, 0.0, 0.0, 0.0]
     coupling.solref = [0.005, 1.0]
-    _add_servo(spec, PANDA.gripper_actuator, "fingers", _GRIP_STIFFNESS, _GRIP_DAMPING, _GRIP_FORCE, tendon=True)
+    _add_servo(spec, _GRIPPER, "fingers", _GRIP_STIFFNESS, _GRIP_DAMPING, _GRIP_FORCE, tendon=True)
 
 
 def _add_collider(body: mujoco.MjsBody, name: str, shape: str, size: list[float], pos: list[float], bit: int) -> None:
@@ -213,3 +197,32 @@ def _add_servo(
     servo.gainprm[0] = stiffness
     servo.biasprm[1], servo.biasprm[2] = -stiffness, -damping
     servo.forcelimited, servo.forcerange = True, [-limit, limit]
+
+
+PANDA = Embodiment(
+    name="panda",
+    add=add_panda,
+    chain=_chain(),
+    home=np.array([0.0, -0.2, 0.0, -2.5, 0.0, 2.4, math.pi / 4]),
+    joints=_JOINTS,
+    actuators=_SERVOS,
+    fingers=("finger_left", "finger_right"),
+    finger_closed=0.0,
+    finger_open=_FINGER_TRAVEL,
+    gripper_actuator=_GRIPPER,
+    finger_speed=0.2,
+    tool_site=_TOOL,
+    moving_root="link1",
+    hand_body="hand",
+    finger_geoms=("pad_left", "pad_right", "finger_left_upper", "finger_right_upper"),
+    hand=HandShape(
+        palm_centre=(0.0, 0.0, _PALM_CENTRE - _TOOL_CENTRE),
+        palm_half=_PALM_HALF,
+        tip_half_width=0.0105,
+        tip_depth=0.008,
+        tip_length=0.009,
+        reach=_FINGER_TRAVEL,
+    ),
+    wrist_camera=CameraView("hand", (0.08, 0.0, 0.04), (0.035, 0.0, 0.151), (1.0, 0.0, 0.0), 75.0),
+    paint={name: paint.rgba for name, paint in panda_shell.MATERIALS.items()},
+)

@@ -1,5 +1,7 @@
 """Planning: segments move rigidly with their object, bridges clear what is in the way, arms keep their limits."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
@@ -35,6 +37,10 @@ def cube(x: float, y: float, yaw: float = 0.0, z: float = EDGE / 2 + TABLE) -> n
     return np.array([x, y, z, np.cos(yaw / 2), 0.0, 0.0, np.sin(yaw / 2)])
 
 
+def corners(pose: np.ndarray) -> np.ndarray:
+    return pose[:3] + LIFT.props[0].outline()
+
+
 def situation(
     reference: np.ndarray, held: np.ndarray | None = None, obstacles: list[np.ndarray] | None = None
 ) -> Situation:
@@ -44,19 +50,22 @@ def situation(
         gripper=1.0 if held is None else 0.0,
         reference=reference,
         held=held,
-        obstacles=np.array(obstacles or []).reshape(-1, 7),
+        obstacles=(LIFT.props[0],) * len(obstacles or []),
+        poses=np.array(obstacles or []).reshape(-1, 7),
+        load=0.0 if held is None else EDGE,
         table_height=TABLE,
+        hand=PANDA.hand,
     )
 
 
 @pytest.fixture(scope="module")
 def lifts(lift_demos: list[Demo]) -> Repertoire:
-    return Repertoire([segment(d, LIFT)[0] for d in lift_demos], LIFT.subtasks[0])
+    return Repertoire([segment(d, LIFT)[0] for d in lift_demos], LIFT, LIFT.subtasks[0])
 
 
 @pytest.fixture(scope="module")
 def placements(stack_demos: list[Demo]) -> Repertoire:
-    return Repertoire([segment(d, STACK)[1] for d in stack_demos], STACK.subtasks[1])
+    return Repertoire([segment(d, STACK)[1] for d in stack_demos], STACK, STACK.subtasks[1])
 
 
 def found(repertoire: Repertoire, where: Situation, options: PlanOptions = OPTIONS, seed: int = 0) -> list[Candidate]:
@@ -158,8 +167,8 @@ def test_a_nearer_demo_costs_less(lifts: Repertoire) -> None:
 
 def test_bridges_pass_over_what_stands_in_the_way() -> None:
     start, end = np.array([0.4, -0.1, 0.05, *DOWN]), np.array([0.6, 0.1, 0.05, *DOWN])
-    where = situation(cube(0.6, 0.1), obstacles=[cube(0.5, 0.0)])
-    poses = bridge(start, end, where, holding=True, options=OPTIONS)
+    where = replace(situation(cube(0.6, 0.1), obstacles=[cube(0.5, 0.0)]), load=EDGE)
+    poses = bridge(start, end, where, OPTIONS)
     over = np.linalg.norm(poses[:, :2] - [0.5, 0.0], axis=1) < EDGE
     top = EDGE + TABLE
     assert over.any()
@@ -169,7 +178,7 @@ def test_bridges_pass_over_what_stands_in_the_way() -> None:
 
 def test_bridges_around_nothing_stay_low() -> None:
     start, end = np.array([0.4, -0.1, 0.15, *DOWN]), np.array([0.6, 0.1, 0.15, *DOWN])
-    poses = bridge(start, end, situation(cube(0.6, 0.1)), holding=False, options=OPTIONS)
+    poses = bridge(start, end, situation(cube(0.6, 0.1)), OPTIONS)
     np.testing.assert_allclose(poses[:, 2], 0.15, atol=1e-9)
 
 
@@ -177,7 +186,7 @@ def test_bridges_keep_their_ends_and_speed() -> None:
     start, end = np.array([0.4, -0.1, 0.05, *DOWN]), np.array([0.6, 0.1, 0.03, *DOWN])
     for obstacles in ([], [cube(0.5, 0.0)]):
         where = situation(cube(0.6, 0.1), obstacles=obstacles)
-        poses = bridge(start, end, where, holding=False, options=OPTIONS)
+        poses = bridge(start, end, where, OPTIONS)
         whole = np.concatenate([[start], poses, [end]])
         speed = np.linalg.norm(np.diff(whole[:, :3], axis=0), axis=1) * 20
         # The option is a mean. Minimum-jerk motion peaks at 1.9 times that, and the way across has less of the time.
@@ -187,7 +196,7 @@ def test_bridges_keep_their_ends_and_speed() -> None:
 
 def test_the_plain_bridge_is_a_straight_line_of_its_steps() -> None:
     start, end = np.array([0.4, -0.1, 0.05, *DOWN]), np.array([0.6, 0.1, 0.05, *DOWN])
-    poses = bridge(start, end, situation(cube(0.6, 0.1), obstacles=[cube(0.5, 0)]), False, PLAIN)
+    poses = bridge(start, end, situation(cube(0.6, 0.1), obstacles=[cube(0.5, 0)]), PLAIN)
     assert len(poses) == PLAIN.plain_steps - 1
     np.testing.assert_allclose(np.diff(poses[:, :3], axis=0), np.tile((end - start)[:3] / 5, (3, 1)), atol=1e-12)
 
@@ -195,7 +204,7 @@ def test_the_plain_bridge_is_a_straight_line_of_its_steps() -> None:
 def test_layouts_mark_bridges_and_name_each_demo_step(lifts: Repertoire) -> None:
     where = situation(cube(0.5, -0.05, 0.1))
     for candidate in found(lifts, where):
-        layout = lay_out(candidate, where, lifts.subtask, OPTIONS)
+        layout = lay_out(candidate, where, OPTIONS)
         count = int((layout.demo == BRIDGE).sum())
         assert (layout.demo[:count] == BRIDGE).all()
         assert (layout.step[:count] == BRIDGE).all()
@@ -211,7 +220,7 @@ def test_paths_keep_joint_and_speed_limits_where_they_are_called_feasible(lifts:
     chain = PANDA.chain
     spots = [cube(x, y, yaw) for x in (0.42, 0.58) for y in (-0.09, 0.09) for yaw in (-0.8, 0.0, 0.8)]
     wheres = [situation(spot) for spot in spots]
-    layouts = [lay_out(found(lifts, w)[0], w, lifts.subtask, OPTIONS) for w in wheres]
+    layouts = [lay_out(found(lifts, w)[0], w, OPTIONS) for w in wheres]
     commands = np.stack([w.command for w in wheres])
     paths, feasible = follow(chain, [x.tool for x in layouts], [x.guess for x in layouts], commands, 20.0)
     assert feasible.mean() > 0.8
@@ -238,18 +247,18 @@ def test_a_path_out_of_reach_or_too_fast_is_not_feasible() -> None:
 
 def test_fingertip_clearance_is_measured_at_the_lowest_corner() -> None:
     straight = np.array([[0.5, 0.0, 0.05, *DOWN]])
-    level = fingertip_clearance(straight, np.ones(1), 0.0)
+    level = fingertip_clearance(straight, np.ones(1), 0.0, PANDA.hand)
     assert level == pytest.approx(0.05 - 0.009, abs=1e-6)
     tilted = straight.copy()
     tilted[0, 3:] = (Rotation.from_rotvec([0.3, 0, 0]) * Rotation.from_quat(DOWN, scalar_first=True)).as_quat(
         scalar_first=True
     )
-    assert fingertip_clearance(tilted, np.ones(1), 0.0) < level
-    assert fingertip_clearance(straight, np.ones(1), 0.02) == pytest.approx(level - 0.02)
+    assert fingertip_clearance(tilted, np.ones(1), 0.0, PANDA.hand) < level
+    assert fingertip_clearance(straight, np.ones(1), 0.02, PANDA.hand) == pytest.approx(level - 0.02)
 
 
 def test_the_palm_notices_a_cube_beneath_it() -> None:
     tool = np.array([[0.5, 0.0, 0.10, *DOWN]])
-    assert palm_is_clear(tool, np.array([cube(0.5, 0.0)]), 0.004)
-    assert not palm_is_clear(tool, np.array([cube(0.5, 0.0, z=0.13)]), 0.004)
-    assert palm_is_clear(tool, np.zeros((0, 7)), 0.004)
+    assert palm_is_clear(tool, corners(cube(0.5, 0.0)), 0.004, PANDA.hand)
+    assert not palm_is_clear(tool, corners(cube(0.5, 0.0, z=0.13)), 0.004, PANDA.hand)
+    assert palm_is_clear(tool, np.zeros((0, 3)), 0.004, PANDA.hand)

@@ -119,7 +119,7 @@ def test_fingers_open_and_close_together_over_their_travel() -> None:
     arm.grip(0.0, 25)
     assert np.abs(arm.sim.qpos[0, columns]).max() < 1e-3
     arm.grip(1.0, 25)
-    np.testing.assert_allclose(arm.sim.qpos[0, columns], PANDA.finger_travel, atol=1e-3)
+    np.testing.assert_allclose(arm.sim.qpos[0, columns], PANDA.finger_open, atol=1e-3)
 
 
 def test_the_tool_lies_between_the_finger_pads() -> None:

@@ -1,0 +1,146 @@
+"""The things that tasks are about: rigid objects of primitive shapes, free to move or fixed in place.
+
+A prop's frame is its own: z up as it stands at rest. Its symmetries are the turns after which it looks and handles the
+same; a demo of one side then serves every other. A prop that is fixed has no joint, and a scene only says where it is.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import mujoco
+import numpy as np
+
+from handful import InputError
+from sim.embodiment import HAND_BIT, OBJECT_BIT, TABLE_BIT
+from sim.transforms import Array, quat_about_z
+
+_TYPES = {
+    "box": mujoco.mjtGeom.mjGEOM_BOX,
+    "cylinder": mujoco.mjtGeom.mjGEOM_CYLINDER,
+    "capsule": mujoco.mjtGeom.mjGEOM_CAPSULE,
+    "sphere": mujoco.mjtGeom.mjGEOM_SPHERE,
+    "ellipsoid": mujoco.mjtGeom.mjGEOM_ELLIPSOID,
+}
+
+
+@dataclass(frozen=True)
+class Shape:
+    """One primitive of a prop, in the prop's frame.
+
+    Attributes:
+        type: MuJoCo's geom type.
+        size: MuJoCo's geom size [m].
+        pos: centre [m].
+        quat: orientation (w, x, y, z).
+        mass: [kg]; of no meaning in a fixed prop.
+        rgba: its own colour; None for the prop's drawn colour.
+    """
+
+    type: Literal["box", "cylinder", "capsule", "sphere", "ellipsoid"]
+    size: tuple[float, ...]
+    pos: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    quat: tuple[float, float, float, float] = (1.0, 0.0, 0.0, 0.0)
+    mass: float = 0.0
+    rgba: tuple[float, float, float, float] | None = None
+
+
+@dataclass(frozen=True)
+class Prop:
+    """A rigid object of a task.
+
+    Attributes:
+        name: the body's name; a free prop's joint is `<name>_free`.
+        noun: what sentences call it, such as "cube".
+        colour: its colour word, one of `scenes.appearance.COLOURS`; None for a prop whose shapes all have their own.
+        shapes: what it is made of.
+        half: half the edges of a box round it, centred on its frame [m].
+        symmetries: quaternions (S, 4) of the turns about its own axes that leave it the same; the first is none.
+        fixed: whether it cannot move.
+    """
+
+    name: str
+    noun: str
+    colour: str | None
+    shapes: tuple[Shape, ...]
+    half: tuple[float, float, float]
+    symmetries: tuple[tuple[float, float, float, float], ...] = ((1.0, 0.0, 0.0, 0.0),)
+    fixed: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.shapes:
+            raise InputError(f"prop '{self.name}' has no shapes; give at least one")
+        for shape in self.shapes:
+            if min(shape.size) <= 0:
+                raise InputError(f"prop '{self.name}' has a {shape.type} of size {shape.size}; sizes are more than 0 m")
+            if not self.fixed and shape.mass <= 0:
+                raise InputError(f"prop '{self.name}' has a {shape.type} of {shape.mass} kg; a free prop needs mass")
+        if min(self.half) <= 0:
+            raise InputError(f"prop '{self.name}' has half edges {self.half}; they are more than 0 m")
+
+    @property
+    def geoms(self) -> tuple[str, ...]:
+        """Names of its geoms in the model, one per shape."""
+        return (f"{self.name}_geom", *(f"{self.name}_geom_{i}" for i in range(1, len(self.shapes))))
+
+    @property
+    def joint(self) -> str:
+        """Name of a free prop's joint."""
+        return f"{self.name}_free"
+
+    @property
+    def turns(self) -> Array:
+        """Its symmetries as an array (S, 4)."""
+        return np.array(self.symmetries)
+
+    def outline(self) -> Array:
+        """Points (P, 3) of its box, in its frame: corners, edge middles, face centres [m]."""
+        grid = np.array([p for p in np.ndindex(3, 3, 3) if p != (1, 1, 1)], float) - 1.0
+        return grid * np.array(self.half)
+
+    def add(self, spec: mujoco.MjSpec) -> None:
+        """Put it into a spec."""
+        body = spec.worldbody.add_body(name=self.name)
+        if not self.fixed:
+            body.add_freejoint(name=self.joint)
+        for name, shape in zip(self.geoms, self.shapes, strict=True):
+            geom = body.add_geom(
+                name=name,
+                type=_TYPES[shape.type],
+                size=[*shape.size, *[0.0] * (3 - len(shape.size))],
+                mass=0.0 if self.fixed else shape.mass,
+                contype=OBJECT_BIT,
+                conaffinity=TABLE_BIT | OBJECT_BIT | HAND_BIT,
+                condim=3,
+                friction=[1.0, 0.005, 0.0001],
+                solref=[0.005, 1.0],
+                solimp=[0.95, 0.99, 0.001, 0.5, 2.0],
+            )
+            if shape.pos != (0.0, 0.0, 0.0):
+                geom.pos = shape.pos
+            if shape.quat != (1.0, 0.0, 0.0, 0.0):
+                geom.quat = shape.quat
+            if shape.rgba is not None:
+                geom.rgba = shape.rgba
+
+
+def turns_about_z(count: int) -> tuple[tuple[float, float, float, float], ...]:
+    """The symmetries of something that looks the same after each of `count` equal turns about z."""
+    quats = quat_about_z(np.arange(count) * (2.0 * np.pi / count))
+    return tuple(tuple(map(float, quat)) for quat in quats)  # type: ignore[misc]
+
+
+def cube(name: str, colour: str, edge: float, mass: float) -> Prop:
+    """A cube of the given edge [m] and mass [kg], standing on any of its faces."""
+    half = edge / 2
+    shape = Shape("box", (half, half, half), mass=mass)
+    return Prop(name, "cube", colour, (shape,), (half, half, half), turns_about_z(4))
+
+
+def by_name(props: Sequence[Prop], name: str) -> Prop:
+    """The prop of a name.
+
+    Raises:
+        KeyError: there is none.
+    """
+    return {prop.name: prop for prop in props}[name]
