@@ -7,12 +7,13 @@ notice damaged bytes are accepted: a flipped bit has to be an error, never anoth
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numcodecs import zstd
 
 from handful import InputError, JobError
+from trajectories.jpeg import check_frames, decode_frames, encode_frames, parse_quality
 
 DEFAULT_LEVEL = 3
 _LEVELS = (1, 19)
@@ -22,6 +23,17 @@ Json = dict[str, Any]
 
 class ChunkCodec(ABC):
     """Encodes and decodes one chunk."""
+
+    # Whether decoding gives other numbers than were encoded.
+    lossy: ClassVar[bool] = False
+
+    def check(self, dtype: np.dtype[Any], row: tuple[int, ...]) -> None:
+        """Refuse arrays that it cannot encode, before anything is written.
+
+        Raises:
+            InputError: naming the dtype or the shape of a row, and what it takes.
+        """
+        return
 
     @abstractmethod
     def to_json(self, dtype: np.dtype[Any]) -> list[Json]:
@@ -38,6 +50,19 @@ class ChunkCodec(ABC):
         Raises:
             ValueError: the bytes are damaged.
         """
+
+    def decode_rows(self, data: bytes, rows: int, first: int, out: np.ndarray) -> None:
+        """Fill `out` with rows `first` to `first + len(out) - 1` of a chunk of `rows` rows; the others are dropped.
+
+        Raises:
+            ValueError: the bytes are damaged.
+        """
+        if len(out) == rows:
+            self.decode(data, out)
+            return
+        chunk = np.empty((rows, *out.shape[1:]), out.dtype)
+        self.decode(data, chunk)
+        out[:] = chunk[first : first + len(out)]
 
 
 @dataclass(frozen=True)
@@ -69,6 +94,48 @@ class Zstd(ChunkCodec):
             raise ValueError(f"Zstandard: {error}") from error
 
 
+@dataclass(frozen=True)
+class Jpeg(ChunkCodec):
+    """Frames as JPEGs, with Zstandard around them for the checksum and for what their headers have in common."""
+
+    lossy: ClassVar[bool] = True
+
+    # 50 to 100.
+    quality: int
+    # Zstandard's.
+    level: int = DEFAULT_LEVEL
+
+    def check(self, dtype: np.dtype[Any], row: tuple[int, ...]) -> None:
+        """Only frames of (H, W, 3) uint8."""
+        check_frames(dtype, row)
+
+    def to_json(self, dtype: np.dtype[Any]) -> list[Json]:
+        """`handful.jpeg`, then `zstd` with its checksum."""
+        frames: Json = {"name": "handful.jpeg", "configuration": {"quality": self.quality}}
+        return [frames, Zstd(self.level).to_json(dtype)[1]]
+
+    def encode(self, chunk: np.ndarray) -> bytes:
+        """One Zstandard frame."""
+        data: bytes = zstd.compress(encode_frames(chunk, self.quality), self.level, True)
+        return data
+
+    def decode(self, data: bytes, out: np.ndarray) -> None:
+        """Decompress, which checks the checksum, and decode every frame."""
+        self.decode_rows(data, len(out), 0, out)
+
+    def decode_rows(self, data: bytes, rows: int, first: int, out: np.ndarray) -> None:
+        """Decompress, which checks the checksum, and decode the frames wanted alone."""
+        # No JPEG of a frame is much larger than the frame: a header that promises more is not believed.
+        most = rows * (2 * out[:1].nbytes + 4096)
+        if _content_size(data) > most:
+            raise ValueError(f"Zstandard: {_content_size(data)} bytes of JPEGs; at most {most} are likely")
+        try:
+            frames = zstd.decompress(data)
+        except RuntimeError as error:
+            raise ValueError(f"Zstandard: {error}") from error
+        decode_frames(frames, rows, first, out)
+
+
 def _content_size(frame: bytes) -> int:
     """The size of what a Zstandard frame holds, as its header has it (RFC 8878, 3.1.1.1)."""
     if frame[:4] != b"\x28\xb5\x2f\xfd" or len(frame) < 14:
@@ -86,14 +153,26 @@ def _zstd(codecs: list[Json]) -> Zstd:
     raw, compressor = codecs
     if raw.get("configuration", {}).get("endian", "little") != "little":
         raise ValueError("bytes must be little-endian")
+    return Zstd(_level(compressor))
+
+
+def _jpeg(codecs: list[Json]) -> Jpeg:
+    frames, compressor = codecs
+    return Jpeg(int(frames["configuration"]["quality"]), _level(compressor))
+
+
+def _level(compressor: Json) -> int:
     configuration = compressor["configuration"]
     if configuration.get("checksum") is not True:
         raise ValueError("zstd must write checksums")
-    return Zstd(int(configuration["level"]))
+    return int(configuration["level"])
 
 
 # Names of a pipeline's Zarr codecs -> what makes it from their JSON; a ValueError says what it cannot do.
-PIPELINES: dict[tuple[str, ...], Callable[[list[Json]], ChunkCodec]] = {("bytes", "zstd"): _zstd}
+PIPELINES: dict[tuple[str, ...], Callable[[list[Json]], ChunkCodec]] = {
+    ("bytes", "zstd"): _zstd,
+    ("handful.jpeg", "zstd"): _jpeg,
+}
 
 
 def codec_of(codecs: list[Json]) -> ChunkCodec:
@@ -125,12 +204,18 @@ class Encoding:
 
 
 def encoding_of(plan: Mapping[str, Any]) -> Encoding:
-    """How a plan wants its arrays written: "compression_level" is Zstandard's, 3 unless told otherwise.
+    """How a plan wants its arrays written.
+
+    Args:
+        plan: "compression_level" is Zstandard's, 3 unless told otherwise; "image_codec" is "jpeg:Q" with a quality Q of
+            50 to 100, or absent for images that come back bit for bit.
 
     Raises:
-        InputError: a level that there is not.
+        InputError: a level or codec that there is not.
     """
     level = plan.get("compression_level", DEFAULT_LEVEL)
     if not isinstance(level, int) or isinstance(level, bool) or not _LEVELS[0] <= level <= _LEVELS[1]:
         raise InputError(f"compression_level must be a whole number from {_LEVELS[0]} to {_LEVELS[1]}, got {level!r}")
-    return Encoding(images=Zstd(level), numbers=Zstd(level))
+    codec = plan.get("image_codec")
+    images = Zstd(level) if codec is None else Jpeg(parse_quality(codec), level)
+    return Encoding(images=images, numbers=Zstd(level))

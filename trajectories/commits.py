@@ -33,7 +33,14 @@ Dumps = Mapping[str, Mapping[str, np.ndarray]]
 Scenes = Sequence[Mapping[str, Any]]
 
 
-def check_part(part: int, episodes: Sequence[Episode], scenes: Scenes, dumps: Dumps, other: Manifest | None) -> None:
+def check_part(
+    part: int,
+    episodes: Sequence[Episode],
+    scenes: Scenes,
+    dumps: Dumps,
+    encoding: Encoding,
+    other: Manifest | None,
+) -> None:
     """Refuse what must not be committed, before anything is written.
 
     Args:
@@ -41,6 +48,7 @@ def check_part(part: int, episodes: Sequence[Episode], scenes: Scenes, dumps: Du
         episodes: what was kept.
         scenes: records of the scenes tried.
         dumps: arrays to keep beside the episodes.
+        encoding: how they are to be written.
         other: another part of the store, whose keys, dtypes and shapes this one must share.
 
     Raises:
@@ -56,6 +64,11 @@ def check_part(part: int, episodes: Sequence[Episode], scenes: Scenes, dumps: Du
     specs = array_specs(episodes)
     if other is not None and specs and specs != other.arrays:
         raise InputError(f"part {part} {spec_difference(other, specs)}")
+    for key, spec in specs.items():
+        try:
+            encoding.of(key).check(np.dtype(spec["dtype"]), tuple(spec["row"]))
+        except InputError as error:
+            raise InputError(f"'{key}' of part {part}: {error}") from error
     canonical_json(list(scenes), f"scene records of part {part}")
     indices = [scene.get("scene", -1) for scene in scenes]
     if not all(isinstance(index, int) and index >= 0 for index in indices) or indices != sorted(indices):

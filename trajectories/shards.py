@@ -22,6 +22,7 @@ import numpy as np
 from handful import JobError
 from trajectories.canonical import canonical_json, file_entry
 from trajectories.codecs import ChunkCodec, codec_of
+from trajectories.jpeg import squared_error
 
 _MISSING = 2**64 - 1
 # A shard up to this size is hashed when it is first read [bytes].
@@ -131,34 +132,45 @@ def write_array(
         attributes: for its zarr.json.
 
     Returns:
-        Path inside the part -> {"bytes", "sha256"} of each file written.
+        Path inside the part -> {"bytes", "sha256"} of each file written. What a lossy codec has cost is among the
+        attributes, as "mean_squared_error" over all numbers.
     """
     home = folder / key
     home.mkdir(parents=True)
-    metadata = layout.to_bytes(attributes)
-    (home / "zarr.json").write_bytes(metadata)
-    files = {f"{key}/zarr.json": file_entry(metadata)}
+    files = {}
     if layout.chunks:
         with open(home / layout.file, "wb") as file:
-            files[f"{key}/{layout.file}"] = _write_shard(file, pieces, layout)
+            files[f"{key}/{layout.file}"], error = _write_shard(file, pieces, layout)
+        if layout.codec.lossy:
+            attributes = {**attributes, "mean_squared_error": error / prod(layout.shape)}
+    metadata = layout.to_bytes(attributes)
+    (home / "zarr.json").write_bytes(metadata)
+    files[f"{key}/zarr.json"] = file_entry(metadata)
     return files
 
 
-def _write_shard(file: BinaryIO, pieces: Sequence[np.ndarray], layout: Layout) -> dict[str, Any]:
+def _write_shard(file: BinaryIO, pieces: Sequence[np.ndarray], layout: Layout) -> tuple[dict[str, Any], int]:
+    """Write the shard; returns its entry, and the squared error that a lossy codec made over all numbers."""
     digest = hashlib.sha256()
     index = np.zeros((layout.chunks, 2), "<u8")
-    end = 0
+    end = error = 0
     for number, chunk in enumerate(_chunks(pieces, layout)):
         data = layout.codec.encode(chunk)
         file.write(data)
         digest.update(data)
         index[number] = end, len(data)
         end += len(data)
+        if layout.codec.lossy:
+            # Its last rows may be filling.
+            real = chunk[: layout.shape[0] - number * layout.rows]
+            found = np.empty_like(real)
+            layout.codec.decode_rows(data, layout.rows, 0, found)
+            error += squared_error(real, found)
     tail = index.tobytes()
     tail += int(google_crc32c.value(tail)).to_bytes(4, "little")
     file.write(tail)
     digest.update(tail)
-    return {"bytes": end + len(tail), "sha256": digest.hexdigest()}
+    return {"bytes": end + len(tail), "sha256": digest.hexdigest()}, error
 
 
 def _chunks(pieces: Sequence[np.ndarray], layout: Layout) -> Iterator[np.ndarray]:
@@ -204,7 +216,6 @@ class ShardReader:
         out = np.empty((stop - start, *layout.shape[1:]), layout.dtype)
         if not out.size:
             return out
-        scratch: np.ndarray | None = None
         descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
         try:
             size = os.fstat(descriptor).st_size
@@ -216,23 +227,14 @@ class ShardReader:
                 offset, length = self._index[chunk]
                 data = _pread(descriptor, length, offset)
                 begin = chunk * layout.rows
-                if start <= begin and begin + layout.rows <= stop:
-                    self._decode(chunk, data, out[begin - start : begin - start + layout.rows])
-                    continue
-                if scratch is None:
-                    scratch = np.empty((layout.rows, *layout.shape[1:]), layout.dtype)
-                self._decode(chunk, data, scratch)
                 low, high = max(start, begin), min(stop, begin + layout.rows)
-                out[low - start : high - start] = scratch[low - begin : high - begin]
+                try:
+                    layout.codec.decode_rows(data, layout.rows, low - begin, out[low - start : high - start])
+                except ValueError as error:
+                    raise ValueError(f"chunk {chunk}: {error}") from error
         finally:
             os.close(descriptor)
         return out
-
-    def _decode(self, chunk: int, data: bytes, out: np.ndarray) -> None:
-        try:
-            self.layout.codec.decode(data, out)
-        except ValueError as error:
-            raise ValueError(f"chunk {chunk}: {error}") from error
 
     def _load_index(self, descriptor: int) -> list[tuple[int, int]]:
         """Offset and length of each chunk, checked."""

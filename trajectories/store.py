@@ -120,8 +120,9 @@ class Store(Dataset):
         """
         self._require_writable()
         filled = (self._manifest(index) for index in self.committed() if index != part)
-        check_part(part, episodes, scenes, dumps or {}, next((m for m in filled if m.arrays), None))
-        commit_part(self.path, self.plan_digest, part, episodes, scenes, dumps or {}, encoding_of(self.plan))
+        encoding = encoding_of(self.plan)
+        check_part(part, episodes, scenes, dumps or {}, encoding, next((m for m in filled if m.arrays), None))
+        commit_part(self.path, self.plan_digest, part, episodes, scenes, dumps or {}, encoding)
         self.refresh()
 
     def seal(self, episodes: int | None) -> None:
