@@ -23,8 +23,8 @@ from trajectories.exporters.robomimic_layout import (
     STATES,
     digest,
     place,
-    specs,
 )
+from trajectories.parts import array_specs
 from trajectories.poses import matrices_from_quaternions
 from trajectories.schema import Episode, EpisodeMeta
 from trajectories.staging import staging_path
@@ -142,7 +142,7 @@ def _describe(
         "layout": LAYOUT,
         "version": __version__,
         "plan": dataset.plan_digest,
-        "arrays": specs(episode.arrays),
+        "arrays": array_specs([episode]),
     }
     data.attrs["env_args"] = json.dumps(environment, sort_keys=True)
     data.attrs[MARK] = canonical_json(mark, "description").decode()

@@ -6,7 +6,6 @@ digest of its content.
 """
 
 import hashlib
-from collections.abc import Mapping
 
 import numpy as np
 
@@ -44,8 +43,3 @@ def digest(episode: Episode) -> str:
         total.update(canonical_json([key, value.dtype.str, list(value.shape)]))
         total.update(np.ascontiguousarray(value).data)
     return total.hexdigest()
-
-
-def specs(arrays: Mapping[str, np.ndarray]) -> dict[str, dict[str, object]]:
-    """dtype and shape of one row for every key."""
-    return {key: {"dtype": value.dtype.name, "row": list(value.shape[1:])} for key, value in sorted(arrays.items())}

@@ -20,7 +20,7 @@ import numpy as np
 
 from handful import InputError, __version__
 from trajectories.canonical import file_sha256
-from trajectories.commits import check_part
+from trajectories.importers.admission import Admission
 from trajectories.importers.hdf5 import (
     children,
     demo_group,
@@ -106,7 +106,6 @@ def import_isaaclab_mimic(
         "paraphrases": list(paraphrases),
         "subtasks": list(subtasks),
     }
-    check_part(0, episodes, _records(episodes), {}, None)
     store = Store.create(store_path, plan)
     store.commit(0, episodes, _records(episodes))
     store.seal(None)
@@ -115,8 +114,7 @@ def import_isaaclab_mimic(
 
 def check_file(path: Path, task: str, sentences: str, subtasks: str, source_name: str) -> None:
     """Read and check the whole file, and forget it: what a rehearsal does. Lists come as JSON."""
-    episodes = read_episodes(path, task, json.loads(sentences), json.loads(subtasks), source_name)
-    check_part(0, episodes, _records(episodes), {}, None)
+    read_episodes(path, task, json.loads(sentences), json.loads(subtasks), source_name)
 
 
 def _records(episodes: Sequence[Episode]) -> list[dict[str, Any]]:
@@ -149,7 +147,11 @@ def read_episodes(
             extra={"recorded_in": environment, "how": "human teleoperation inside a simulator (Isaac Lab)"},
         )
         demos = [_read_demo(path, demo_group(path, file, name), name) for name in names]
-        return [_episode(path, demo, index, meta, subtasks) for index, demo in enumerate(demos)]
+        episodes = [_episode(path, demo, index, meta, subtasks) for index, demo in enumerate(demos)]
+    admission = Admission(path)
+    for episode in episodes:
+        admission.check(episode)
+    return episodes
 
 
 def _environment(path: Path, file: h5py.File, task: str) -> str:

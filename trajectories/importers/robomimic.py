@@ -16,7 +16,6 @@ import numpy as np
 
 from handful import InputError
 from trajectories.canonical import file_sha256
-from trajectories.commits import check_part
 from trajectories.exporters.robomimic_layout import (
     DIGEST,
     FINAL_STATE,
@@ -26,8 +25,8 @@ from trajectories.exporters.robomimic_layout import (
     STATES,
     digest,
     place,
-    specs,
 )
+from trajectories.importers.admission import Admission
 from trajectories.importers.hdf5 import (
     children,
     demo_group,
@@ -124,7 +123,6 @@ def import_robomimic(
     parts = _parts(_episodes(path, request, forward))
     # Reading the first part before the store is made also checks the mapping against the true kinematics.
     part = next(parts, [])
-    check_part(0, part, _records(part, 0), {}, None)
     store = Store.create(store_path, plan)
     index, first = 0, 0
     while part:
@@ -145,20 +143,10 @@ def check_file(path: Path, request: str) -> dict[str, int]:
     Raises:
         InputError: see `import_robomimic`.
     """
-    expected: dict[str, dict[str, Any]] | None = None
-    episodes = frames = 0
+    admission = Admission(path)
     for episode in _episodes(path, _Request.from_json(json.loads(request)), _anywhere):
-        check_part(0, [episode], _records([episode], episodes), {}, None)
-        found = specs(episode.arrays)
-        expected = found if expected is None else expected
-        if found != expected:
-            odd = sorted(key for key in found.keys() | expected.keys() if found.get(key) != expected.get(key))
-            raise InputError(
-                f"'{path}': demo {episodes}, counted from 0, differs from the first in {', '.join(odd)}; "
-                "all demos of a store have the same keys, types and row shapes"
-            )
-        episodes, frames = episodes + 1, frames + len(episode)
-    return {"episodes": episodes, "frames": frames}
+        admission.check(episode)
+    return {"episodes": admission.episodes, "frames": admission.frames}
 
 
 def _anywhere(joints: np.ndarray) -> np.ndarray:

@@ -248,7 +248,7 @@ _INFO = f"{_DEMO}/obs/datagen_info"
             _with(f"{_DEMO}/obs/joint_vel", np.full((STEPS, 9), 1e300)),
             "'observation/joint_velocity' holds values that are",
         ),
-        (_without(f"{_INFO}/object_pose/cube_3"), "episode 1 differs in: objects/cube_3"),
+        (_without(f"{_INFO}/object_pose/cube_3"), "demo 1, counted from 0, differs from the first in objects/cube_3"),
         (_external, "'data/demo_2/actions' lies in another file; copy it into this one first"),
         (_unwritten, "'data/demo_2/obs/joint_vel' claims 864 bytes; the file holds 0 for it"),
         (_sparse, "'data/demo_2/obs/joint_vel' has 1 of its 6 chunks; the rest is missing"),
