@@ -16,6 +16,10 @@ from policies.augment import AugmentConfig
 from policies.flow import TIME_LAWS, TimeLaw
 from policies.model import ModelConfig
 from policies.normalisation import ACTION_SPACES, ActionSpace
+from trajectories.residence import RESIDENCES, Residence
+
+# How samples reach the network, not which: a run may go on with others.
+_WITHOUT_EFFECT = ("resident", "loader_threads")
 
 PRESETS = Path(__file__).parent.parent / "configs" / "policy"
 
@@ -80,8 +84,11 @@ class TrainConfig:
     word_dropout: float = 0.02
     # Share of each source's scenes held out for validation.
     validation_fraction: float = 0.05
-    # Keep all images in memory; otherwise each is read from the disk when it is drawn.
-    resident: bool = True
+    # Where the data is meanwhile: all of it in "memory"; "stream" reads it from the disk, a few pools of windows at a
+    # time, however large it is; "device" keeps images on the device that trains. The samples are the same.
+    resident: Residence = "memory"
+    # Threads that prepare samples ahead.
+    loader_threads: int = 1
     # Validations and checkpoints over the run, evenly spaced; the last is at the end.
     checkpoints: int = 5
     # Of the initial weights and of every draw in training.
@@ -97,11 +104,21 @@ class TrainConfig:
             "action": ("intended", "executed"),
             "time_law": TIME_LAWS,
             "device": ("auto", "cpu", "cuda"),
+            "resident": RESIDENCES,
         }
         for name, valid in choices.items():
             if getattr(self, name) not in valid:
                 raise unknown_name(name, getattr(self, name), valid)
-        for name in ("horizon", "execute", "flow_times", "euler_steps", "batch_size", "steps", "checkpoints"):
+        for name in (
+            "horizon",
+            "execute",
+            "flow_times",
+            "euler_steps",
+            "batch_size",
+            "steps",
+            "checkpoints",
+            "loader_threads",
+        ):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} must be at least 1, got {getattr(self, name)}")
         for name in ("proprio_dropout", "domain_dropout", "word_dropout", "validation_fraction", "ema", "warmup"):
@@ -140,12 +157,16 @@ class TrainConfig:
     @classmethod
     def from_json(cls, record: dict[str, Any]) -> "TrainConfig":
         """The inverse of `to_json`; unknown keys are refused by name."""
+        if isinstance(record, dict) and isinstance(record.get("resident"), bool):
+            # As written by earlier versions.
+            record = {**record, "resident": "memory" if record["resident"] else "stream"}
         return typing.cast(TrainConfig, _build(cls, record, ""))
 
     def differences(self, other: "TrainConfig") -> list[str]:
-        """Fields that differ, as "name: this -> other"."""
+        """Fields that differ, as "name: this -> other"; not those that change nothing of the result."""
         mine, theirs = _flatten(self.to_json()), _flatten(other.to_json())
-        return [f"{name}: {mine[name]} -> {theirs[name]}" for name in mine if mine[name] != theirs[name]]
+        names = [name for name in mine if name not in _WITHOUT_EFFECT]
+        return [f"{name}: {mine[name]} -> {theirs[name]}" for name in names if mine[name] != theirs[name]]
 
 
 def load_config(preset: str = "small", overrides: Sequence[str] = ()) -> TrainConfig:

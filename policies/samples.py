@@ -115,7 +115,8 @@ class Preparer:
         order = np.argsort(np.concatenate([rows for rows, *_ in pieces]), kind="stable")
         proprio, actions, far = (np.concatenate([p[i] for p in pieces])[order] for i in (1, 2, 3))
         return Sample(
-            images={camera: torch.from_numpy(batch[f"images/{camera}"]) for camera in self.cameras},
+            # Already tensors where the data is resident on the device.
+            images={camera: torch.as_tensor(batch[f"images/{camera}"]) for camera in self.cameras},
             words=self.vocabulary.encode(batch["instruction"], self.words),
             proprio=torch.from_numpy(proprio),
             embodiment=torch.tensor(indices),

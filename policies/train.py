@@ -10,11 +10,11 @@ import json
 import math
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -39,8 +39,8 @@ from trajectories.prefetch import prefetch
 
 # Steps between lines of the log.
 LOG_EVERY = 20
-# Windows that normalisation statistics are measured on: batches, and windows in each.
-STATISTICS_BATCHES, STATISTICS_SIZE = 32, 256
+# Windows that normalisation statistics are measured on, about.
+STATISTICS_WINDOWS = 8192
 # Flow times at which validation looks at every window, evenly spread.
 VALIDATION_TIMES = 8
 
@@ -100,7 +100,7 @@ def train(
     prepare_process(config.threads)
     span = max((config.horizon, *(step + 1 for step in config.waypoints)))
     spec = WindowSpec(config.cameras, span, config.action, config.validation_fraction)
-    blend = Blend(sources, spec, config.seed, resident=config.resident)
+    blend = Blend(sources, spec, config.seed, config.resident, device=str(resolve_device(config.device)))
     return Trainer(config, blend, Path(out)).run(on_progress, evaluate)
 
 
@@ -155,7 +155,7 @@ class Trainer:
         on_progress: OnProgress | None,
         evaluate: Evaluate | None,
     ) -> None:
-        batches = cast(Generator[Sample, None, None], prefetch(self._batches(self.step)))
+        batches = prefetch(self._sample, count(self.step), self.config.loader_threads)
         pending: list[Tensor] = []
         begun = last = time.perf_counter()
         earlier = self.seconds
@@ -195,9 +195,8 @@ class Trainer:
         finally:
             batches.close()
 
-    def _batches(self, start: int) -> Iterator[Sample]:
-        for step in count(start):
-            yield self.preparer.prepare(self.blend.batch(step, self.config.batch_size))
+    def _sample(self, step: int) -> Sample:
+        return self.preparer.prepare(self.blend.batch(step, self.config.batch_size))
 
     def _learning_rate(self, fraction: float) -> float:
         c = self.config
@@ -332,18 +331,17 @@ class Trainer:
     def _describe(self) -> dict[str, Any]:
         """What a new checkpoint says about itself: all that is needed to run the policy, and where it comes from."""
         config, blend = self.config, self.blend
-        metas = [meta for source in blend.sources for meta in source.metas]
-        sentences = {text for meta in metas for text in (meta.instruction, *meta.paraphrases)}
+        sentences = {sentence for source in blend.sources for sentence in source.sentences}
         vocabulary = Vocabulary.build(sentences)
         vocabulary.encode(sorted(sentences), config.model.words)
-        windows = [blend.batch(step, STATISTICS_SIZE) for step in range(STATISTICS_BATCHES)]
+        windows = list(blend.survey(STATISTICS_WINDOWS))
         normalisers = fit_normalisers(windows, config.action_space, config.horizon, config.waypoints)
         preparer = Preparer(
             vocabulary,
             config.model.words,
             config.cameras,
             normalisers,
-            tuple(sorted({meta.domain for meta in metas})),
+            tuple(sorted({domain for source in blend.sources for domain in source.domains})),
             config.waypoints,
         )
         return {

@@ -1,36 +1,56 @@
 """Training samples from a blend of stores: batches as a pure function of (seed, step, size).
 
-Nothing of a batch depends on what was drawn before it, so a run resumes at any step, batches can be made ahead or by
-several processes, and none of that changes a sample.
+Nothing of a batch depends on what was drawn before it, nor on where the frames are kept, so a run resumes at any step,
+batches can be made ahead by any number of threads, and none of that changes a sample.
 """
 
+import threading
 from collections.abc import Iterator, Sequence
-from typing import Any, Literal
+from functools import lru_cache
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from handful import InputError
+from trajectories.device import device_memory
 from trajectories.memory import available_memory
+from trajectories.order import Blocks, Mix, Order, pool_windows
 from trajectories.photometric import Photometric
-from trajectories.sources import OpenSource, Source, WindowSpec, low_dimensional, open_sources
-from trajectories.statistics import Statistics, describe
+from trajectories.residence import NUMBERS, SHELVES, Frames, Residence, Shelf, Stream, require_residence, whole_shelf
+from trajectories.sources import OpenSource, Source, WindowSpec, open_sources
+from trajectories.statistics import Statistics, Summary
 
 Batch = dict[str, Any]
 Split = Literal["train", "validation"]
 _SPLITS: tuple[Split, ...] = ("train", "validation")
-_NUMBERS = ("proprio", "action", "action_tool")
 # Sets the loader's random streams apart from every other use of the same seed.
 _STREAM = 0x10AD
-# Share of the free memory that resident data may take.
+_MIX, _ORDER, _TEXT, _SURVEY = range(4)
+# Share of the free memory that the data may take.
 _MEMORY_SHARE = 0.6
+# Bytes per episode of what is known of it without reading it.
+_EPISODE_BYTES = 100
+# Windows that statistics are measured on at a time.
+_STATISTICS_WINDOWS = 1 << 16
+
+
+class _Piece(NamedTuple):
+    """Windows of a batch that come from one pool of one source."""
+
+    source: int
+    epoch: int
+    pool: int
+    # Their rows in the batch, and the place of the last of them in the pool.
+    rows: np.ndarray
+    last: int
 
 
 class Blend:
-    """Several stores, mixed by weight, as windows to learn from.
+    """Several stores or views, mixed by weight, as windows to learn from.
 
     A batch of B windows holds
 
-        images/<camera>   (B, H, W, 3)        uint8    at the window's first step
+        images/<camera>   (B, H, W, 3)        uint8    at the window's step
         proprio           (B, J + 10)         float32  joints [rad], gripper, tool position [m], 6-D rotation
         action            (B, horizon, J + 1) float32  absolute joint targets [rad], gripper opening
         action_tool       (B, horizon, 10)    float32  target tool position [m], 6-D rotation, gripper opening
@@ -39,6 +59,14 @@ class Blend:
         source            (B,)                int64    index of the store
         progress          (B,)                float32  t / T
         subtask           (B,)                int64    index of the subtask under way
+
+    With `history` above 1, images are (B, history, H, W, 3) and proprio is (B, history, J + 10), the oldest first, and
+
+        history_mask      (B, history)        bool     false before the episode's start, where its first is repeated
+
+    Each source gives its windows in an order of its own, every frame of its training episodes once per epoch (`Order`);
+    window k of the blend, which is row k - step * size of a batch, is the next one of the source that its weight says
+    (`Mix`). Safe to use from several threads.
     """
 
     def __init__(
@@ -46,18 +74,21 @@ class Blend:
         sources: Sequence[Source],
         spec: WindowSpec,
         seed: int,
-        resident: bool = True,
+        resident: Residence = "memory",
         photometric: Photometric | None = None,
+        device: str = "cuda",
     ) -> None:
         """Open and check the stores, and read what is kept in memory.
 
         Args:
-            sources: the stores with their weights.
+            sources: the stores or views with their weights.
             spec: what a sample is.
             seed: of the draws, >= 0.
-            resident: keep all images in memory; otherwise each is read when it is drawn (about 1 ms per image).
+            resident: "memory" keeps everything in it; "stream" keeps a few pools of windows, however large the data is;
+                "device" keeps images on a device, where batches of them come as uint8 tensors.
             photometric: camera errors added to the images of episodes that recorded a sensor-noise stream; imported
                 episodes have none and come with their own camera's errors.
+            device: torch's name of that device.
 
         Raises:
             InputError: a store is missing, empty or does not fit; or memory does not suffice.
@@ -65,13 +96,23 @@ class Blend:
         """
         if seed < 0:
             raise InputError(f"seed must be >= 0, got {seed}")
+        require_residence(resident)
+        if resident == "device" and photometric is not None:
+            raise InputError("camera errors are added by the processor; keep the images in memory, or stream them")
         self.spec = spec
         self.seed = seed
         self.sources: list[OpenSource] = open_sources(sources, spec)
         self._photometric = photometric
-        self._require_memory(resident)
-        self._lay_out()
-        self._images = {camera: self._read_images(camera) for camera in spec.cameras} if resident else None
+        self._mix = Mix([source.share for source in self.sources], seed, (_STREAM, _MIX))
+        self._orders: dict[tuple[Split, int], Order] = {}
+        self._lock = threading.Lock()
+        self._camera_errors = lru_cache(maxsize=1 << 14)(self._draw_camera_errors)
+        self._require_memory(resident, device)
+        self._kept: Shelf | Stream
+        if resident == "stream":
+            self._kept = Stream(self.sources, spec)
+        else:
+            self._kept = whole_shelf(self.sources, spec, device if resident == "device" else None)
 
     @property
     def proprio_size(self) -> int:
@@ -89,29 +130,36 @@ class Blend:
         return height, width
 
     def batch(self, step: int, size: int, split: Split = "train") -> Batch:
-        """Draw the windows of one step: a store by weight, then any step of its episodes, then a paraphrase.
+        """The windows of one step: those number step * size to (step + 1) * size - 1 of the blend.
 
         Args:
             step: index of the batch, >= 0.
-            size: number of windows; the first windows of a larger batch are those of a smaller one.
+            size: number of windows, >= 1.
             split: the episodes to draw from.
 
         Raises:
             InputError: a store has no episode in the split.
+            JobError: a store is damaged.
         """
         if split not in _SPLITS:
             raise InputError(f"unknown split '{split}'; there is: {', '.join(_SPLITS)}")
-        sequence = np.random.SeedSequence(self.seed, spawn_key=(_STREAM, _SPLITS.index(split), step))
-        draws = np.random.Generator(np.random.PCG64(sequence)).random((size, 3))
-        source = np.minimum(np.searchsorted(self._cumulative, draws[:, 0], side="right"), len(self.sources) - 1)
-        frames = np.empty(size, np.int64)
-        for index in np.unique(source):
-            candidates = self._candidates[split][index]
-            if not len(candidates):
-                raise InputError(f"store '{self.sources[index].path}' has no episode held out for {split}")
-            chosen = source == index
-            frames[chosen] = candidates[(draws[chosen, 1] * len(candidates)).astype(np.int64)]
-        return self._gather(frames, draws[:, 2])
+        if step < 0 or size < 1:
+            raise InputError(f"a batch needs a step of at least 0 and a size of at least 1, got {step} and {size}")
+        source, position = self._mix.locate(step * size, size)
+        episode, moment = np.empty(size, np.int64), np.empty(size, np.int64)
+        pieces = []
+        for number in np.unique(source).tolist():
+            rows = np.flatnonzero(source == number)
+            order = self._order(split, number)
+            for draw in order.locate(position[rows]):
+                pool, mine = order.pool(draw.epoch, draw.pool), rows[draw.rows]
+                episode[mine], moment[mine] = pool.episode[draw.places], pool.step[draw.places]
+                pieces.append(_Piece(number, draw.epoch, draw.pool, mine, int(draw.places[-1])))
+        frames = self._frames(source, episode, moment)
+        kept = self._kept
+        batch = kept.windows(frames) if isinstance(kept, Shelf) else self._streamed(kept, split, frames, pieces)
+        texts = self._generator(_TEXT, _SPLITS.index(split), step, size).random(size)
+        return self._told(batch, source, episode, moment, texts)
 
     def validation(self, source: int, size: int = 64) -> Iterator[Batch]:
         """The held-out windows of one store, always the same: every half horizon of each held-out episode.
@@ -120,127 +168,213 @@ class Blend:
             source: index of the store.
             size: windows per batch; the last batch may be smaller.
         """
-        candidates = self._candidates["validation"][source]
+        opened = self.sources[source]
+        held_out = np.flatnonzero(opened.held_out)
         stride = max(1, self.spec.horizon // 2)
-        frames = candidates[(candidates - self._first[self._episode[candidates]]) % stride == 0]
-        for start in range(0, len(frames), size):
-            chosen = frames[start : start + size]
-            yield self._gather(chosen, np.zeros(len(chosen)))
+        count = -(-opened.lengths[held_out].astype(np.int64) // stride)
+        episode = np.repeat(held_out, count)
+        moment = (np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)) * stride
+        for start in range(0, len(episode), size):
+            mine, steps = episode[start : start + size], moment[start : start + size]
+            shelf = self._shelf_of(source, mine, steps, steps + 1, self.spec.cameras)
+            batch = shelf.windows(Frames.of(opened, mine, steps))
+            yield self._told(batch, np.full(len(mine), source), mine, steps, np.zeros(len(mine)))
+
+    def survey(self, windows: int, size: int = 256) -> Iterator[Batch]:
+        """Windows without images, spread evenly over the training episodes of each store, by weight: what the numbers
+        of the blend are like, at little cost.
+
+        Args:
+            windows: how many in all, about.
+            size: windows per batch; a store's last batch may be smaller.
+        """
+        for number, opened in enumerate(self.sources):
+            blocks = self._order("train", number).blocks
+            count = min(max(1, round(windows * opened.share)), blocks.frames)
+            offset = self._generator(_SURVEY, number).random()
+            place = ((np.arange(count) + offset) * (blocks.frames / count)).astype(np.int64)
+            ends = np.cumsum(blocks.stop - blocks.start)
+            which = np.searchsorted(ends, place, side="right")
+            episode, moment = blocks.episode[which], place - (ends - (blocks.stop - blocks.start))[which]
+            shelf = self._shelf_of(number, episode, moment, moment + 1, ())
+            for start in range(0, count, size):
+                mine, steps = episode[start : start + size], moment[start : start + size]
+                batch = shelf.windows(Frames.of(opened, mine, steps), images=False)
+                yield self._told(batch, np.full(len(mine), number), mine, steps, np.zeros(len(mine)))
 
     def source_statistics(self, source: int) -> dict[str, Statistics]:
         """Statistics of `proprio`, `action` and `action_tool` over the training episodes of one store."""
-        frames = self._candidates["train"][source]
-        return {name: describe([self._numbers[name][frames]]) for name in _NUMBERS}
+        return {name: summary.statistics() for name, summary in self._summaries(source, 1.0).items()}
 
     def statistics(self) -> dict[str, Statistics]:
         """The same over the whole blend, each store counting with its weight."""
-        groups = [self._candidates["train"][index] for index in range(len(self.sources))]
-        shares = [source.share for source in self.sources]
-        return {name: describe([self._numbers[name][frames] for frames in groups], shares) for name in _NUMBERS}
+        total: dict[str, Summary] = {}
+        for number, opened in enumerate(self.sources):
+            weight = opened.share / self._order("train", number).frames
+            found = self._summaries(number, weight)
+            total = {name: total[name].merge(found[name]) if total else found[name] for name in NUMBERS}
+        return {name: summary.statistics() for name, summary in total.items()}
 
-    def _require_memory(self, resident: bool) -> None:
-        frames = sum(source.frames for source in self.sources)
-        pixels = sum(3 * height * width for height, width in map(self.image_size, self.spec.cameras))
-        # Numbers, and about 32 bytes of indices per frame.
-        row = 4 * (self.proprio_size + self.action_size + 10) + 32 + (pixels if resident else 0)
-        free = available_memory()
-        if free is not None and frames * row > _MEMORY_SHARE * free:
-            need = f"{frames * row / 1e9:.1f} GB of memory, and {free / 1e9:.1f} GB are free"
-            advice = "load with resident=False to read images from the disk" if resident else "use fewer episodes"
-            raise InputError(f"keeping {frames} frames resident takes {need}; {advice}")
+    def _summaries(self, source: int, weight: float) -> dict[str, Summary]:
+        """Summaries of the numbers of one store's training episodes, read a stretch at a time."""
+        opened, blocks = self.sources[source], self._order("train", source).blocks
+        stretch = max(1, _STATISTICS_WINDOWS // blocks.rows)
+        total: dict[str, Summary] = {}
+        for first in range(0, len(blocks), stretch):
+            episode, begin, end = blocks.fragments(np.arange(first, min(first + stretch, len(blocks))))
+            shelf = self._shelf_of(source, episode, begin, end, ())
+            count = end - begin
+            low = np.repeat(opened.address[episode] + begin, count)
+            address = low + np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)
+            for name in NUMBERS:
+                found = Summary.of(shelf.numbers(name, address), weight)
+                total[name] = total[name].merge(found) if name in total else found
+        return total
 
-    def _lay_out(self) -> None:
-        """Concatenate all stores along one axis of frames, so that a batch is one gather."""
-        lengths = np.concatenate([source.lengths for source in self.sources])
-        ends = np.cumsum(lengths)
-        self._first = ends - lengths
-        self._last = ends - 1
-        self._lengths = lengths
-        self._episode = np.repeat(np.arange(len(lengths)), lengths)
-        # Index of each episode's store, and of the store's first episode.
-        self._source = np.repeat(np.arange(len(self.sources)), [s.episodes for s in self.sources])
-        self._offset = np.cumsum([0, *(s.episodes for s in self.sources)])[:-1]
-        self._cumulative = np.cumsum([source.share for source in self.sources])
+    def _order(self, split: Split, source: int) -> Order:
+        """The order of one source's windows."""
+        with self._lock:
+            if (split, source) not in self._orders:
+                opened = self.sources[source]
+                chosen = opened.held_out == (split == "validation")
+                if not chosen.any():
+                    raise InputError(f"store '{opened.path}' has no episode held out for {split}")
+                blocks = Blocks.cut(opened.address, opened.lengths, chosen, opened.block_rows)
+                stream = (_STREAM, _ORDER, _SPLITS.index(split), source)
+                self._orders[split, source] = Order(blocks, self._pool_windows(opened), self.seed, stream)
+            return self._orders[split, source]
 
-        metas = [meta for source in self.sources for meta in source.metas]
-        self._metas = metas
-        # Each sentence once, also where the paraphrases repeat the instruction.
-        self._texts = [tuple(dict.fromkeys((meta.instruction, *meta.paraphrases))) for meta in metas]
+    def _pool_windows(self, source: OpenSource) -> int:
+        return pool_windows(source.window_bytes(self.spec.cameras), source.share, source.block_rows)
 
-        held_out = np.concatenate([source.held_out for source in self.sources])
-        frame_source, frame_held_out = self._source[self._episode], held_out[self._episode]
-        self._candidates: dict[Split, list[np.ndarray]] = {
-            split: [
-                np.flatnonzero((frame_source == index) & (frame_held_out == (split == "validation")))
-                for index in range(len(self.sources))
-            ]
-            for split in _SPLITS
-        }
-        rows = [
-            low_dimensional(source, episode, self.spec) for source in self.sources for episode in range(source.episodes)
-        ]
-        self._numbers = {name: np.concatenate([row[name] for row in rows]) for name in (*_NUMBERS, "subtask")}
+    def _frames(self, source: np.ndarray, episode: np.ndarray, moment: np.ndarray) -> Frames:
+        """Frames of several sources."""
+        if len(self.sources) == 1:
+            return Frames.of(self.sources[0], episode, moment)
+        address, after = np.empty(len(source), np.int64), np.empty(len(source), np.int64)
+        for number in np.unique(source).tolist():
+            rows = source == number
+            found = Frames.of(self.sources[number], episode[rows], moment[rows])
+            address[rows], after[rows] = found.address, found.after
+        return Frames(address, moment, after)
 
-    def _read_images(self, camera: str) -> np.ndarray:
-        images = np.empty((len(self._episode), *self.image_size(camera), 3), np.uint8)
-        for episode, (first, length) in enumerate(zip(self._first, self._lengths, strict=True)):
-            images[first : first + length] = self._stored_images(camera, episode, 0, int(length))
-        return images
-
-    def _stored_images(self, camera: str, episode: int, start: int, stop: int) -> np.ndarray:
-        source = self._source[episode]
-        return self.sources[source].store.read(int(episode - self._offset[source]), f"images/{camera}", start, stop)
-
-    def _gather(self, frames: np.ndarray, paraphrase: np.ndarray) -> Batch:
-        episodes = self._episode[frames]
-        steps = frames - self._first[episodes]
-        chunk = frames[:, None] + np.arange(self.spec.horizon)
-        mask = chunk <= self._last[episodes][:, None]
-        chunk = np.minimum(chunk, self._last[episodes][:, None])
-        metas = [self._metas[episode] for episode in episodes]
-        texts = [self._texts[episode] for episode in episodes]
-        batch: Batch = {f"images/{camera}": self._window_images(camera, frames) for camera in self.spec.cameras}
-        batch |= {
-            "proprio": self._numbers["proprio"][frames],
-            "action": self._numbers["action"][chunk],
-            "action_tool": self._numbers["action_tool"][chunk],
-            "action_mask": mask,
-            "instruction": [text[int(u * len(text))] for text, u in zip(texts, paraphrase, strict=True)],
-            "embodiment": [meta.embodiment for meta in metas],
-            "domain": [meta.domain for meta in metas],
-            "source": self._source[episodes],
-            "progress": (steps / self._lengths[episodes]).astype(np.float32),
-            "subtask": self._numbers["subtask"][frames].astype(np.int64),
-        }
+    def _streamed(self, stream: Stream, split: Split, frames: Frames, pieces: Sequence[_Piece]) -> Batch:
+        """The windows at the frames of a batch, from the shelves of their pools."""
+        batch: Batch = {}
+        for piece in pieces:
+            order = self._order(split, piece.source)
+            shelf = stream.shelf(split, piece.source, order, piece.epoch, piece.pool)
+            found = shelf.windows(frames.take(piece.rows))
+            stream.read_ahead(split, piece.source, order, piece.epoch, piece.pool, len(piece.rows), piece.last)
+            if len(pieces) == 1:
+                return found
+            for key, values in found.items():
+                if key not in batch:
+                    batch[key] = np.empty((len(frames.address), *values.shape[1:]), values.dtype)
+                batch[key][piece.rows] = values
         return batch
 
-    def _window_images(self, camera: str, frames: np.ndarray) -> np.ndarray:
-        if self._images is not None:
-            images = self._images[camera][frames]
-        else:
-            images = np.empty((len(frames), *self.image_size(camera), 3), np.uint8)
-            # In order of frames, so that neighbours are read one after the other.
-            for row in np.argsort(frames, kind="stable"):
-                episode = int(self._episode[frames[row]])
-                step = int(frames[row] - self._first[episode])
-                images[row] = self._stored_images(camera, episode, step, step + 1)[0]
-        if self._photometric is not None:
-            for row, frame in enumerate(frames):
-                images[row] = self._as_seen(self._photometric, camera, int(frame), images[row])
-        return images
+    def _shelf_of(
+        self, source: int, episode: np.ndarray, begin: np.ndarray, end: np.ndarray, cameras: Sequence[str]
+    ) -> Shelf:
+        """A shelf that holds steps [begin, end) of some episodes of one store."""
+        if isinstance(self._kept, Shelf):
+            return self._kept
+        frames = Frames.of(self.sources[source], episode, begin)
+        return Shelf(self.sources, self.spec, cameras, frames, frames.address + end - begin, bridge=True)
 
-    def _as_seen(self, photometric: Photometric, camera: str, frame: int, image: np.ndarray) -> np.ndarray:
-        """One image with the camera errors of its episode, from the stream that the episode recorded."""
-        episode = int(self._episode[frame])
-        seeds = self._metas[episode].seeds
+    def _told(
+        self, batch: Batch, source: np.ndarray, episode: np.ndarray, moment: np.ndarray, texts: np.ndarray
+    ) -> Batch:
+        """A batch with what is known of its episodes, and with camera errors."""
+        lengths = np.empty(len(source), np.int64)
+        told: dict[str, list] = {name: [None] * len(source) for name in ("text", "embodiment", "domain")}
+        for number in np.unique(source).tolist():
+            rows = np.flatnonzero(source == number)
+            index = self.sources[number].index
+            lengths[rows] = index.length[episode[rows]]
+            for name, values in told.items():
+                category = index.categories[name]
+                for row, code in zip(rows.tolist(), category.codes[episode[rows]].tolist(), strict=True):
+                    values[row] = category.values[code]
+        if self._photometric is not None:
+            for number, camera in enumerate(self.spec.cameras):
+                if f"images/{camera}" in batch:
+                    self._disturb(self._photometric, batch[f"images/{camera}"], number, source, episode, moment)
+        return batch | {
+            "instruction": [text[int(u * len(text))] for text, u in zip(told["text"], texts, strict=True)],
+            "embodiment": told["embodiment"],
+            "domain": told["domain"],
+            "source": source.astype(np.int64),
+            "progress": (moment / lengths).astype(np.float32),
+        }
+
+    def _disturb(
+        self,
+        photometric: Photometric,
+        images: np.ndarray,
+        camera: int,
+        source: np.ndarray,
+        episode: np.ndarray,
+        moment: np.ndarray,
+    ) -> None:
+        """Add the camera errors of their episodes to the images of a batch, in place."""
+        history, stride = self.spec.history, self.spec.history_stride
+        seen = images.reshape(len(images), history, *images.shape[-3:])
+        for row, (number, which, step) in enumerate(
+            zip(source.tolist(), episode.tolist(), moment.tolist(), strict=True)
+        ):
+            errors = self._camera_errors(number, which, camera)
+            if errors is None:
+                continue
+            seed, stream, drawn = errors
+            for column in range(history):
+                # One stream below the episode's for each step's noise, so a frame looks the same in every window.
+                at = max(step - (history - 1 - column) * stride, 0)
+                noise = _generator(seed, (*stream, 1 + at))
+                seen[row, column] = photometric.apply(seen[row, column][None], drawn, noise)[0]
+
+    def _draw_camera_errors(
+        self, source: int, episode: int, camera: int
+    ) -> tuple[int, tuple[int, ...], dict[str, Any]] | None:
+        """An episode's seed, stream and draw of one camera's errors; None where it recorded no stream."""
+        seeds = self.sources[source].store.meta(episode).seeds
         key = seeds.get("keys", {}).get("sensor_noise")
-        if key is None:
-            return image
-        # One stream per camera for the episode's draw, and one below it for each step's noise.
-        stream = (*key, self.spec.cameras.index(camera))
-        drawn = photometric.draw(_generator(seeds["seed"], stream))
-        noise = _generator(seeds["seed"], (*stream, 1 + frame - int(self._first[episode])))
-        return photometric.apply(image[None], drawn, noise)[0]
+        if key is None or self._photometric is None:
+            return None
+        stream = (*key, camera)
+        return seeds["seed"], stream, self._photometric.draw(_generator(seeds["seed"], stream))
+
+    def _require_memory(self, resident: Residence, device: str) -> None:
+        frames = sum(source.frames for source in self.sources)
+        pixels = self.sources[0].window_bytes(self.spec.cameras) - self.sources[0].window_bytes(())
+        # Numbers are held twice while they are taken in.
+        numbers = 2 * self.sources[0].window_bytes(())
+        free = available_memory()
+        known = _EPISODE_BYTES * sum(source.episodes for source in self.sources)
+        if resident == "stream":
+            need = known
+            for source in self.sources:
+                windows = self._pool_windows(source)
+                shelves = min(SHELVES, -(-source.frames // windows))
+                # A pool ends with a whole block.
+                need += shelves * min(windows + source.block_rows, source.frames) * (numbers + pixels)
+            self._require("streaming the data", need, free, "memory", "blend fewer stores, or smaller images")
+            return
+        need = frames * (numbers + (pixels if resident == "memory" else 0)) + known
+        self._require(f"keeping {frames} frames resident", need, free, "memory", 'load with resident="stream"')
+        if resident == "device":
+            need, free = frames * pixels, device_memory(device)
+            self._require(
+                f"keeping {frames} frames on {device}", need, free, "its memory", 'load with resident="memory"'
+            )
+
+    def _require(self, what: str, need: int, free: int | None, where: str, advice: str) -> None:
+        if free is not None and need > _MEMORY_SHARE * free:
+            raise InputError(f"{what} takes {need / 1e9:.1f} GB of {where}, and {free / 1e9:.1f} GB are free; {advice}")
+
+    def _generator(self, *key: int) -> np.random.Generator:
+        return _generator(self.seed, (_STREAM, *key))
 
 
 def _generator(seed: int, key: tuple[int, ...]) -> np.random.Generator:

@@ -6,7 +6,7 @@ counts are refused by name before any data is read, never padded or resampled si
 
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -14,10 +14,13 @@ from typing import Literal
 import numpy as np
 
 from handful import InputError, unknown_name
-from trajectories.canonical import canonical_json
+from trajectories.dataset import Dataset, open_dataset
+from trajectories.index import Index
+from trajectories.order import addresses
 from trajectories.poses import pose_features
-from trajectories.schema import EpisodeMeta
-from trajectories.store import Store
+
+# Addresses of different sources never meet: source s begins at s * SOURCE_SPAN.
+SOURCE_SPAN = 1 << 40
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,7 @@ class Source:
 
 @dataclass(frozen=True)
 class WindowSpec:
-    """What one training sample is: a moment of an episode, and the actions from there on."""
+    """What one training sample is: a moment of an episode, what led up to it, and the actions from there on."""
 
     # Cameras whose images are given, in this order.
     cameras: tuple[str, ...]
@@ -56,10 +59,18 @@ class WindowSpec:
     action: Literal["intended", "executed"] = "intended"
     # Share of each source's scenes held out for validation; at least one scene unless 0.
     validation_fraction: float = 0.05
+    # Observations in a sample: the latest, and those before it.
+    history: int = 1
+    # From one of them to the next [control steps].
+    history_stride: int = 1
 
     def __post_init__(self) -> None:
         if self.horizon < 1:
             raise InputError(f"horizon must be at least 1 control step, got {self.horizon}")
+        if self.history < 1:
+            raise InputError(f"history must be at least 1 observation, got {self.history}")
+        if self.history_stride < 1:
+            raise InputError(f"history_stride must be at least 1 control step, got {self.history_stride}")
         if self.action not in ("intended", "executed"):
             raise unknown_name("action", self.action, ("intended", "executed"))
         if not 0 <= self.validation_fraction < 1:
@@ -67,76 +78,126 @@ class WindowSpec:
         if len(set(self.cameras)) != len(self.cameras):
             raise InputError(f"cameras must differ, got {', '.join(self.cameras)}")
 
+    @property
+    def reach(self) -> int:
+        """How far back the oldest observation of a sample lies [control steps]."""
+        return (self.history - 1) * self.history_stride
+
+    @property
+    def number_keys(self) -> tuple[str, ...]:
+        """Keys that the numbers of a sample are made of."""
+        return (
+            "observation/joint_position",
+            "observation/gripper_opening",
+            "observation/tool_pose_in_base",
+            f"action/{self.action}",
+            "action/tool_pose_in_base",
+            "subtask",
+        )
+
 
 @dataclass(frozen=True)
 class OpenSource:
-    """A store of the blend, opened and checked."""
+    """A store or view of the blend, opened and checked."""
 
     path: str
     # Share of the samples that are drawn from it; the shares of a blend add up to 1.
     share: float
-    store: Store = field(repr=False)
-    metas: list[EpisodeMeta] = field(repr=False)
-    # Control steps of each episode, (episodes,).
-    lengths: np.ndarray = field(repr=False)
+    store: Dataset = field(repr=False)
+    index: Index = field(repr=False)
     # Whether each episode is held out for validation, (episodes,).
     held_out: np.ndarray = field(repr=False)
+    # Steps that are read together, a multiple of what is stored together.
+    block_rows: int
+    # Address of each episode's first step on the blend's line of addresses, (episodes,) int64.
+    address: np.ndarray = field(repr=False)
+    # Episodes in order of address, (episodes,) int64.
+    by_address: np.ndarray = field(repr=False)
 
     @property
     def episodes(self) -> int:
         """Number of episodes."""
-        return len(self.metas)
+        return len(self.index)
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Control steps of each episode, (episodes,) int32."""
+        return self.index.length
 
     @property
     def frames(self) -> int:
         """Number of control steps."""
-        return int(self.lengths.sum())
+        return int(self.lengths.sum(dtype=np.int64))
 
     @property
     def control_rate(self) -> float:
         """Control rate [Hz]."""
-        return self.metas[0].control_rate
+        return float(self.index.control_rate[0])
 
     @property
     def tasks(self) -> list[str]:
         """Tasks that occur, sorted."""
-        return sorted({meta.task for meta in self.metas})
+        return sorted(self._values("task"))
 
     @property
     def embodiments(self) -> list[str]:
         """Embodiments that occur, sorted."""
-        return sorted({meta.embodiment for meta in self.metas})
+        return sorted(self._values("embodiment"))
 
     @property
     def domains(self) -> list[str]:
         """Domains that occur, sorted."""
-        return sorted({meta.domain for meta in self.metas})
+        return sorted(self._values("domain"))
+
+    @property
+    def sentences(self) -> list[str]:
+        """Instructions and their paraphrases that occur, sorted, each once."""
+        return sorted({sentence for text in self._values("text") for sentence in text})
 
     @property
     def joints(self) -> int:
         """Number of arm joints."""
         return self.store.row_shape("observation/joint_position")[0]
 
+    def window_bytes(self, cameras: Sequence[str]) -> int:
+        """Memory that one step takes: its images and its numbers."""
+        pixels = sum(math.prod(self.store.row_shape(f"images/{camera}")) for camera in cameras)
+        return pixels + 4 * ((self.joints + 10) + (self.joints + 1) + 10) + 1
 
-def hold_out(metas: Sequence[EpisodeMeta], fraction: float) -> np.ndarray:
+    def _values(self, category: str) -> list:
+        # A selection of episodes may lack some of the values.
+        found = self.index.categories[category]
+        return [found.values[code] for code in np.unique(found.codes)]
+
+
+def hold_out(index: Index, fraction: float) -> np.ndarray:
     """Choose the scenes held out for validation, the same in every run and blend: (episodes,) bool.
 
-    All episodes of a scene are on one side. Scenes are ranked by a hash of their task, index and dataset seed, so the
+    All episodes of a scene are on one side. Scenes are ranked by a hash of their task, number and dataset seed, so the
     choice neither follows the order of recording nor changes with the training seed.
     """
+    task = index.categories["task"]
+    names = [int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "little") for name in task.values]
+    rank = np.array(names, np.uint64)[task.codes]
+    for column in (index.scene, index.seed):
+        rank = _mixed(rank ^ _mixed(column.astype(np.uint64)))
+    scenes = np.unique(rank)
+    if fraction == 0 or len(scenes) < 2:
+        return np.zeros(len(index), bool)
+    count = min(max(1, round(fraction * len(scenes))), len(scenes) - 1)
+    return rank <= scenes[count - 1]
 
-    def rank(meta: EpisodeMeta) -> str:
-        return hashlib.sha256(canonical_json([meta.task, meta.scene, meta.seeds.get("seed")])).hexdigest()
 
-    ranks = [rank(meta) for meta in metas]
-    scenes = sorted(set(ranks))
-    count = 0 if fraction == 0 or len(scenes) < 2 else min(max(1, round(fraction * len(scenes))), len(scenes) - 1)
-    chosen = set(scenes[:count])
-    return np.array([r in chosen for r in ranks], dtype=bool)
+def _mixed(x: np.ndarray) -> np.ndarray:
+    """A bijection of 64-bit numbers without visible structure (splitmix64: Steele, Lea and Flood, 2014)."""
+    x = x + np.uint64(0x9E3779B97F4A7C15)
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return x ^ (x >> np.uint64(31))
 
 
 def open_sources(sources: Sequence[Source], spec: WindowSpec) -> list[OpenSource]:
-    """Open the stores of a blend and check that they fit the spec and each other.
+    """Open the stores and views of a blend and check that they fit the spec and each other.
 
     Raises:
         InputError: a store is missing, empty, lacks a camera, or does not fit another; names the stores.
@@ -148,31 +209,44 @@ def open_sources(sources: Sequence[Source], spec: WindowSpec) -> list[OpenSource
     if twice:
         raise InputError(f"store '{twice[0]}' is given more than once; give it once, with the sum of the weights")
     total = sum(source.weight for source in sources)
-    opened = []
-    for source in sources:
-        store = Store.open(source.path)
-        if len(store) == 0:
-            raise InputError(f"store '{source.path}' holds no episodes; generate or import some first")
-        if spec.cameras and not store.cameras():
-            wanted = ",".join(spec.cameras)
-            raise InputError(
-                f"store '{source.path}' holds no images; make it with: handful generate --cameras {wanted}"
-            )
-        for camera in spec.cameras:
-            if camera not in store.cameras():
-                raise unknown_name(f"camera in store '{source.path}'", camera, store.cameras())
-        metas = [store.meta(index) for index in range(len(store))]
-        rates = sorted({meta.control_rate for meta in metas})
-        if len(rates) > 1:
-            raise InputError(
-                f"store '{source.path}' mixes control rates {rates[0]:g} and {rates[-1]:g} Hz; split it first"
-            )
-        held_out = hold_out(metas, spec.validation_fraction)
-        opened.append(OpenSource(source.path, source.weight / total, store, metas, store.episode_lengths(), held_out))
-    first = opened[0]
+    opened = [_open(source, source.weight / total, number, spec) for number, source in enumerate(sources)]
     for other in opened[1:]:
-        _check_fit(first, other, spec)
+        _check_fit(opened[0], other, spec)
     return opened
+
+
+def _open(source: Source, share: float, number: int, spec: WindowSpec) -> OpenSource:
+    store = open_dataset(source.path)
+    if len(store) == 0:
+        raise InputError(f"store '{source.path}' holds no episodes; generate or import some first")
+    if spec.cameras and not store.cameras():
+        wanted = ",".join(spec.cameras)
+        raise InputError(f"store '{source.path}' holds no images; make it with: handful generate --cameras {wanted}")
+    for camera in spec.cameras:
+        if camera not in store.cameras():
+            raise unknown_name(f"camera in store '{source.path}'", camera, store.cameras())
+    index = store.index()
+    rates = np.unique(index.control_rate)
+    if len(rates) > 1:
+        raise InputError(
+            f"store '{source.path}' mixes control rates {rates[0]:g} and {rates[-1]:g} Hz; take one of them: "
+            f'handful data filter {source.path} --where "control_rate == {rates[-1]:g}" --out VIEW'
+        )
+    held_out = hold_out(index, spec.validation_fraction)
+    rows = _block_rows(store, spec)
+    # Between parts there is more room than is ever bridged to read two runs of rows as one.
+    room = max(store.chunk_rows(key) for key in (*spec.number_keys, *(f"images/{c}" for c in spec.cameras)))
+    address = addresses(index.part, index.first, index.length, rows, room) + number * SOURCE_SPAN
+    by_address = np.argsort(address, kind="stable")
+    return OpenSource(source.path, share, store, index, held_out, rows, address, by_address)
+
+
+def _block_rows(store: Dataset, spec: WindowSpec) -> int:
+    """Steps to read together: a chunk of images, or of actions where there are none."""
+    keys = [f"images/{camera}" for camera in spec.cameras] or [f"action/{spec.action}"]
+    chunk = max(store.chunk_rows(key) for key in keys)
+    # What lies before a block is read with it for the history's sake, so it must not be most of what is read.
+    return chunk * max(1, 2 * -(-spec.reach // chunk)) if spec.cameras else chunk
 
 
 def _check_fit(first: OpenSource, other: OpenSource, spec: WindowSpec) -> None:
@@ -187,26 +261,27 @@ def _check_fit(first: OpenSource, other: OpenSource, spec: WindowSpec) -> None:
         sizes = [s.store.row_shape(f"images/{camera}") for s in (first, other)]
         if sizes[0] != sizes[1]:
             names = [f"{height}x{width}" for height, width, _ in sizes]
-            raise InputError(f"{pair} camera '{camera}' is {names[0]} in one and {names[1]} in the other")
+            raise InputError(
+                f"{pair} camera '{camera}' is {names[0]} in one and {names[1]} in the other; "
+                "make both at one --resolution, or leave the camera out"
+            )
 
 
-def low_dimensional(source: OpenSource, episode: int, spec: WindowSpec) -> dict[str, np.ndarray]:
-    """The numbers of one episode of T steps as they are learnt from.
+def features(raw: Mapping[str, np.ndarray], spec: WindowSpec) -> dict[str, np.ndarray]:
+    """Recorded numbers of T steps as they are learnt from.
+
+    Args:
+        raw: `spec.number_keys` -> rows.
 
     Returns:
         float32 arrays: `proprio` (T, J + 10): joints [rad], gripper opening, tool position [m], 6-D rotation;
         `action` (T, J + 1): joint targets [rad], gripper; `action_tool` (T, 10): target tool position [m], 6-D
         rotation, gripper; and `subtask` (T,) int8.
     """
-    store = source.store
-    tool = pose_features(store.read(episode, "observation/tool_pose_in_base"))
-    action = store.read(episode, f"action/{spec.action}")
-    aim = pose_features(store.read(episode, "action/tool_pose_in_base"))
-    joints = store.read(episode, "observation/joint_position")
-    gripper = store.read(episode, "observation/gripper_opening")
+    joints, gripper, tool, action, aim, subtask = (raw[key] for key in spec.number_keys)
     return {
-        "proprio": np.concatenate([joints, gripper, tool], axis=1).astype(np.float32),
+        "proprio": np.concatenate([joints, gripper, pose_features(tool)], axis=1).astype(np.float32),
         "action": action,
-        "action_tool": np.concatenate([aim, action[:, -1:]], axis=1).astype(np.float32),
-        "subtask": store.read(episode, "subtask"),
+        "action_tool": np.concatenate([pose_features(aim), action[:, -1:]], axis=1).astype(np.float32),
+        "subtask": subtask,
     }

@@ -32,6 +32,8 @@ def test_overrides_reach_nested_keys_and_keep_their_types():
         ("model=3", "configuration 'model' must be a group of keys"),
         ("steps", "an override is written key=value, got 'steps'"),
         ("action_space=joints", "unknown action_space 'joints'"),
+        ("resident=disk", "unknown resident 'disk'; there is: device, memory, stream"),
+        ("loader_threads=0", "loader_threads must be at least 1"),
         ("minutes=0", "minutes must be positive"),
         ("execute=99", "execute must be at most the horizon, 16"),
         ("augment.shift=2", "augment.shift must be at least 0 and below 1"),
@@ -54,3 +56,14 @@ def test_unknown_preset_is_named():
 
 def test_differences_are_named():
     assert load_config("tiny").differences(load_config("tiny", ["model.heads=4"])) == ["model.heads: 2 -> 4"]
+
+
+def test_where_the_data_is_makes_no_other_run():
+    config = load_config("tiny")
+    assert config.differences(load_config("tiny", ["resident=stream", "loader_threads=4"])) == []
+    assert config.differences(load_config("tiny", ["ema=0.5"])) != []
+
+
+@pytest.mark.parametrize(("earlier", "now"), [(True, "memory"), (False, "stream")])
+def test_earlier_records_of_where_the_data_is_are_understood(earlier, now):
+    assert TrainConfig.from_json({**load_config("tiny").to_json(), "resident": earlier}).resident == now

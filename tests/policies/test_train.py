@@ -1,6 +1,7 @@
 import json
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,9 @@ from safetensors.torch import load_file
 from handful import InputError, JobError
 from policies import checkpoint
 from policies.config import TrainConfig, load_config
-from policies.train import Trainer
+from policies.train import Trainer, train
 from tests.policies.toy_world import ToyBlend
+from trajectories import Episode, EpisodeMeta, Source, Store, order
 
 STEPS = (
     "steps=8",
@@ -68,6 +70,48 @@ def test_an_interrupted_and_resumed_run_ends_in_the_same_bytes(episodes, tmp_pat
         one = (whole.checkpoint / f"{name}.safetensors").read_bytes()
         assert one == (resumed.checkpoint / f"{name}.safetensors").read_bytes(), name
     assert [line["step"] for line in log_lines(tmp_path / "parts") if "loss" in line] == list(range(1, 9))
+
+
+@pytest.fixture
+def store(tmp_path) -> Source:
+    """A real store, large enough for several pools once these are small."""
+    rng = np.random.default_rng(0)
+    episodes = []
+    for scene in range(8):
+        action = rng.uniform(size=(40, 8)).astype(np.float32)
+        pose = np.tile(np.array([0.5, 0, 0.2, 0, 1, 0, 0], np.float32), (40, 1))
+        arrays = {
+            "observation/joint_position": action[:, :7],
+            "observation/joint_velocity": action[:, :7],
+            "observation/gripper_opening": action[:, 7:],
+            "observation/tool_pose_in_base": pose,
+            "action/executed": action,
+            "action/intended": action,
+            "action/tool_pose_in_base": pose,
+            "subtask": np.zeros(40, np.int8),
+            "images/front": rng.integers(0, 256, (40, 9, 9, 3), dtype=np.uint8),
+        }
+        meta = EpisodeMeta(
+            "lift", "panda", "sim", 20.0, "lift it", (), "success", "script", "commanded", scene, {"seed": 0}
+        )
+        episodes.append(Episode(arrays, meta))
+    Store.create(tmp_path / "store", {}).commit(0, episodes, [{"scene": i} for i in range(8)])
+    return Source(str(tmp_path / "store"))
+
+
+def test_a_run_may_go_on_with_its_data_elsewhere_and_ends_in_the_same_bytes(store, tmp_path, monkeypatch, each_step):
+    monkeypatch.setattr(order, "POOL_BYTES", 1)
+    monkeypatch.setattr(order, "POOL_BLOCKS", 2)
+    config = load_config("tiny", [*STEPS, "cameras=[front]", "batch_size=32", "validation_fraction=0.2"])
+    whole = train(config, [store], tmp_path / "whole")
+    streamed = replace(config, resident="stream", loader_threads=3)
+    with pytest.raises(JobError, match="interrupted"):
+        train(streamed, [store], tmp_path / "parts", interrupt_at(3))
+    resumed = train(replace(config, resident="device"), [store], tmp_path / "parts")
+    assert resumed.validation == whole.validation
+    for name in ("ema", "weights", "optimizer"):
+        one = (whole.checkpoint / f"{name}.safetensors").read_bytes()
+        assert one == (resumed.checkpoint / f"{name}.safetensors").read_bytes(), name
 
 
 def test_lines_of_the_log_past_the_checkpoint_are_dropped(episodes, tmp_path, each_step):

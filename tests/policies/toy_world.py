@@ -193,12 +193,12 @@ class ToyBlend:
         self.instructions = [str(e["instruction"]) for e in episodes]
         held_out = self.episode >= len(episodes) - max(1, len(episodes) // 10)
         self.train, self.held_out = np.flatnonzero(~held_out), np.flatnonzero(held_out)
-        metas = [SimpleNamespace(instruction=text, paraphrases=(), domain="sim") for text in self.instructions]
         self.sources = [
             SimpleNamespace(
                 path=path,
                 share=1.0,
-                metas=metas,
+                sentences=sorted(set(self.instructions)),
+                domains=["sim"],
                 store=SimpleNamespace(plan_digest="0" * 64),
                 episodes=len(episodes),
                 tasks=["lift"],
@@ -213,6 +213,11 @@ class ToyBlend:
     def batch(self, step: int, size: int) -> dict[str, Any]:
         rng = np.random.default_rng([self.seed, step])
         return self._gather(self.train[rng.integers(len(self.train), size=size)])
+
+    def survey(self, windows: int) -> Iterator[dict[str, Any]]:
+        frames = self.train[:: max(1, len(self.train) // windows)]
+        for start in range(0, len(frames), 256):
+            yield self._gather(frames[start : start + 256])
 
     def validation(self, source: int, size: int = 64) -> Iterator[dict[str, Any]]:
         frames = self.held_out[::8]

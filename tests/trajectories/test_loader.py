@@ -1,11 +1,15 @@
+import subprocess
+import sys
 import time
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from handful import InputError
-from trajectories import Blend, Photometric, Source, WindowSpec, loader
+from handful import InputError, JobError
+from trajectories import Blend, Photometric, Source, Statistics, WindowSpec, loader, order, prefetch
 
 SPEC = WindowSpec(cameras=("front", "wrist"), horizon=8, validation_fraction=0.2)
 NOISE = Photometric(noise_std=(0.02, 0.05), exposure_ev=(-0.5, 0.5))
@@ -89,31 +93,147 @@ def test_a_batch_depends_on_seed_step_and_size_alone(sources):
     assert _equal(blend.batch(7, 16), again.batch(7, 16))
     assert not _equal(blend.batch(7, 16), blend.batch(8, 16))
     assert not _equal(blend.batch(7, 16), Blend(sources, SPEC, seed=6).batch(7, 16))
-    larger = blend.batch(7, 32)
-    np.testing.assert_array_equal(larger["proprio"][:16], again.batch(7, 16)["proprio"])
+    assert not _equal(blend.batch(7, 16), blend.batch(7, 16, "validation"))
 
 
-def test_reading_from_the_disk_gives_the_same_batches(sources):
-    resident, streamed = Blend(sources, SPEC, seed=1), Blend(sources, SPEC, seed=1, resident=False)
-    assert _equal(resident.batch(3, 32), streamed.batch(3, 32))
-    for a, b in zip(resident.validation(0), streamed.validation(0), strict=True):
+def test_batches_of_any_size_are_cut_from_one_sequence(sources):
+    blend = Blend(sources, SPEC, seed=5)
+    small = [blend.batch(step, 10)["images/wrist"] for step in range(12)]
+    np.testing.assert_array_equal(np.concatenate(small), blend.batch(0, 120)["images/wrist"])
+
+
+@pytest.fixture
+def small_pools(monkeypatch):
+    """Pools of two blocks, so that small stores have several; chunks of images have 32 rows, one block."""
+    monkeypatch.setattr(order, "POOL_BYTES", 1)
+    monkeypatch.setattr(order, "POOL_BLOCKS", 2)
+
+
+SPECS = {
+    "images": SPEC,
+    "numbers": replace(SPEC, cameras=()),
+    "history": replace(SPEC, history=3, history_stride=4),
+    "long": replace(SPEC, history=2, history_stride=50, horizon=60),
+}
+
+
+@pytest.mark.usefixtures("small_pools")
+@pytest.mark.parametrize("name", SPECS)
+def test_streaming_gives_the_same_batches(sources, name):
+    resident, streamed = (Blend(sources, SPECS[name], seed=1, resident=mode) for mode in ("memory", "stream"))
+    for step in (*range(12), 5, 400, 100_000):
+        assert _equal(resident.batch(step, 32), streamed.batch(step, 32)), step
+    assert _equal(resident.batch(2, 16, "validation"), streamed.batch(2, 16, "validation"))
+    for source in (0, 1):
+        for a, b in zip(resident.validation(source, 5), streamed.validation(source, 5), strict=True):
+            assert _equal(a, b)
+    for a, b in zip(resident.survey(100, 32), streamed.survey(100, 32), strict=True):
         assert _equal(a, b)
+    assert _hashes(resident.statistics()) == _hashes(streamed.statistics())
+    assert _hashes(resident.source_statistics(1)) == _hashes(streamed.source_statistics(1))
 
 
-def test_stores_are_drawn_by_weight_and_steps_uniformly(sources):
+def _hashes(statistics: dict[str, Statistics]):
+    return {name: found.hash for name, found in statistics.items()}
+
+
+@pytest.mark.usefixtures("small_pools")
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_batches_do_not_depend_on_the_number_of_threads(sources, threads):
+    # More steps than an epoch has, so that threads meet at the ends of pools and epochs.
+    expected = Blend(sources, SPEC, seed=1)
+    streamed = Blend(sources, SPEC, seed=1, resident="stream")
+    made = prefetch(lambda step: streamed.batch(step, 16), range(3, 60), threads, depth=4)
+    for step, batch in zip(range(3, 60), made, strict=True):
+        assert _equal(batch, expected.batch(step, 16)), step
+
+
+@pytest.mark.usefixtures("small_pools")
+@pytest.mark.parametrize("mode", ["memory", "stream"])
+def test_an_epoch_holds_every_training_frame_once(tmp_path, make_episode, make_store, mode):
+    episodes = [make_episode(i, steps=20 + 7 * i) for i in range(12)]
+    make_store(tmp_path / "s", [episodes[:5], episodes[5:]])
+    blend = Blend([Source(str(tmp_path / "s"))], SPEC, seed=0, resident=mode)
+    frames = int(blend.sources[0].lengths[~blend.sources[0].held_out].sum())
+    rows = np.concatenate([blend.batch(step, 1)["proprio"] for step in range(3 * frames)])
+    epochs = [[row.tobytes() for row in rows[i * frames : (i + 1) * frames]] for i in range(3)]
+    assert all(len(set(epoch)) == frames for epoch in epochs)
+    assert set(epochs[0]) == set(epochs[1]) == set(epochs[2])
+    assert epochs[0] != epochs[1]
+
+
+def test_history_reaches_back_to_the_first_step_and_no_further(sources, episodes):
+    spec = replace(SPEC, history=3, history_stride=4)
+    batch = Blend(sources, spec, seed=0).batch(0, 64)
+    assert batch["images/front"].shape == (64, 3, 12, 12, 3)
+    assert batch["proprio"].shape == (64, 3, 17)
+    short = 0
+    for row in range(64):
+        episode, t = _find({"proprio": batch["proprio"][:, -1]}, row, episodes[batch["source"][row]])
+        steps = np.array([t - 8, t - 4, t])
+        np.testing.assert_array_equal(batch["history_mask"][row], steps >= 0)
+        seen = np.maximum(steps, 0)
+        np.testing.assert_array_equal(batch["images/wrist"][row], episode.arrays["images/wrist"][seen])
+        np.testing.assert_array_equal(batch["proprio"][row, :, :7], episode.arrays["observation/joint_position"][seen])
+        short += t < 8
+    assert 0 < short < 64
+
+
+def test_resuming_at_a_late_step_is_immediate(sources):
+    blend = Blend(sources, SPEC, seed=0, resident="stream")
+    start = time.perf_counter()
+    blend.batch(100_000, 128)
+    assert time.perf_counter() - start < 1
+
+
+@pytest.mark.parametrize("mode", ["memory", "stream"])
+def test_damage_is_an_error_in_every_mode(sources, mode):
+    for shard in (
+        p for p in (Path(sources[0].path) / "parts").rglob("*") if "images" in p.parts and p.name.startswith("c")
+    ):
+        data = bytearray(shard.read_bytes())
+        data[100] ^= 1
+        shard.write_bytes(data)
+
+    def learn():
+        blend = Blend(sources, SPEC, seed=0, resident=mode)
+        return list(prefetch(lambda step: blend.batch(step, 64), range(20), threads=3))
+
+    with pytest.raises(JobError, match="missing or damaged"):
+        learn()
+
+
+@pytest.mark.usefixtures("small_pools")
+def test_damage_ahead_is_told_where_it_is_due(tmp_path, make_episode, make_store):
+    make_store(tmp_path / "s", [[make_episode(i, steps=40) for i in range(2 * j, 2 * j + 2)] for j in range(6)])
+    sources = [Source(str(tmp_path / "s"))]
+    expected = [Blend(sources, SPEC, seed=0).batch(step, 8) for step in range(20)]
+    shard = next((tmp_path / "s" / "parts" / "00000002" / "images" / "front").glob("c.*"))
+    data = bytearray(shard.read_bytes())
+    data[100] ^= 1
+    shard.write_bytes(data)
+    counts = set()
+    for threads in (1, 2, 4):
+        blend, given = Blend(sources, SPEC, seed=0, resident="stream"), []
+        made = prefetch(lambda step, blend=blend: blend.batch(step, 8), range(20), threads)
+        with pytest.raises(JobError, match=r"part 00000002: 'images/front.*' is missing or damaged"):
+            given.extend(made)
+        assert all(_equal(*pair) for pair in zip(given, expected, strict=False))
+        counts.add(len(given))
+    assert len(counts) == 1
+    assert counts != {0}
+
+
+def test_stores_are_drawn_by_weight_and_sentences_alike(sources):
     blend = Blend(sources, WindowSpec(cameras=(), validation_fraction=0.2), seed=0)
     batch = blend.batch(0, 40_000)
-    share = batch["source"].mean()
-    # Three standard deviations of a binomial share of 1/4.
-    assert abs(share - 0.25) < 3 * np.sqrt(0.25 * 0.75 / 40_000)
-    _, counts = np.unique(batch["proprio"][batch["source"] == 0], axis=0, return_counts=True)
-    training = blend.sources[0].lengths[~blend.sources[0].held_out].sum()
-    assert len(counts) == training
-    expected = (batch["source"] == 0).sum() / training
-    assert ((counts - expected) ** 2 / expected).sum() < training + 4 * np.sqrt(2 * training)
+    # The mix is even: not a binomial sample, but within a few windows of the share.
+    assert abs(batch["source"].sum() - 10_000) < 20
+    assert all(abs(blend.batch(step, 128)["source"].sum() - 32) < 8 for step in range(20))
     names, counts = np.unique(np.array(batch["instruction"])[batch["source"] == 0], return_counts=True)
     assert len(names) == 3
-    assert counts.min() > 0.3 * counts.sum()
+    # Five standard deviations of a binomial share of a third.
+    assert np.abs(counts - 10_000).max() < 5 * np.sqrt(30_000 * 2 / 9)
 
 
 def test_held_out_scenes_are_never_trained_on(sources):
@@ -160,6 +280,10 @@ def test_a_split_without_episodes_is_refused(sources):
         blend.batch(0, 4, "test")  # type: ignore[arg-type]
     with pytest.raises(InputError, match="seed must be >= 0"):
         Blend(sources, SPEC, seed=-1)
+    with pytest.raises(InputError, match="unknown residence 'disk'; there is: device, memory, stream"):
+        Blend(sources, SPEC, seed=0, resident="disk")  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="step of at least 0 and a size of at least 1, got -1 and 4"):
+        blend.batch(-1, 4)
 
 
 def test_statistics_are_those_of_what_is_drawn(sources):
@@ -173,23 +297,41 @@ def test_statistics_are_those_of_what_is_drawn(sources):
     assert blend.source_statistics(0)["action"].hash != found["action"].hash
 
 
-def test_data_too_large_for_the_memory_is_refused_with_its_size(sources, monkeypatch):
-    monkeypatch.setattr(loader, "available_memory", lambda: 200_000)
-    with pytest.raises(InputError, match=r"frames resident takes 0\.0 GB of memory.*load with resident=False"):
+@pytest.mark.usefixtures("small_pools")
+def test_data_too_large_for_the_memory_is_refused_with_its_size(tmp_path, make_episode, make_store, monkeypatch):
+    make_store(tmp_path / "s", [[make_episode(i, steps=60) for i in range(20)]])
+    sources = [Source(str(tmp_path / "s"))]
+    monkeypatch.setattr(loader, "available_memory", lambda: 1_200_000)
+    with pytest.raises(InputError, match=r'1200 frames resident takes 0\.0 GB of memory.*load with resident="stream"'):
         Blend(sources, SPEC, seed=0)
-    Blend(sources, SPEC, seed=0, resident=False)
-    monkeypatch.setattr(loader, "available_memory", lambda: 20_000)
-    with pytest.raises(InputError, match="use fewer episodes"):
-        Blend(sources, SPEC, seed=0, resident=False)
+    Blend(sources, SPEC, seed=0, resident="stream").batch(0, 8)
+    monkeypatch.setattr(loader, "available_memory", lambda: 200_000)
+    with pytest.raises(InputError, match=r"streaming the data takes .* blend fewer stores"):
+        Blend(sources, SPEC, seed=0, resident="stream")
 
 
 def test_camera_errors_follow_the_recorded_stream(sources):
     clean = Blend(sources, SPEC, seed=0).batch(0, 32)
     noisy = Blend(sources, SPEC, seed=0, photometric=NOISE).batch(0, 32)
     assert (clean["images/front"] != noisy["images/front"]).any(axis=(1, 2, 3)).all()
-    again = Blend(sources, SPEC, seed=0, resident=False, photometric=NOISE).batch(0, 32)
+    again = Blend(sources, SPEC, seed=0, resident="stream", photometric=NOISE).batch(0, 32)
     assert _equal(noisy, again)
     assert _equal({**noisy, "images/front": 0, "images/wrist": 0}, {**clean, "images/front": 0, "images/wrist": 0})
+
+
+@pytest.mark.usefixtures("small_pools")
+def test_a_frame_has_the_same_camera_errors_in_every_window(sources):
+    latest = {}
+    spec = replace(SPEC, history=2, history_stride=1)
+    for mode in ("memory", "stream"):
+        blend = Blend(sources, spec, seed=0, resident=mode, photometric=NOISE)
+        batches = [blend.batch(step, 32) for step in range(8)]
+        for batch in batches:
+            for row in range(32):
+                for column in range(2):
+                    frame = batch["images/front"][row, column].tobytes()
+                    assert latest.setdefault(batch["proprio"][row, column].tobytes(), frame) == frame
+    assert len(latest) < 2 * 2 * 8 * 32
 
 
 def test_recordings_of_a_real_camera_get_no_added_errors(tmp_path, make_episode, make_store):
@@ -199,6 +341,58 @@ def test_recordings_of_a_real_camera_get_no_added_errors(tmp_path, make_episode,
     for row in range(4):
         _, t = _find(batch, row, [episode])
         np.testing.assert_array_equal(batch["images/front"][row], episode.arrays["images/front"][t])
+
+
+def test_images_kept_on_a_device_come_as_tensors_there(sources, monkeypatch):
+    torch = pytest.importorskip("torch")
+    for spec in (SPEC, SPECS["history"]):
+        on_device = Blend(sources, spec, seed=1, resident="device", device="cpu")
+        expected = Blend(sources, spec, seed=1).batch(4, 32)
+        batch = on_device.batch(4, 32)
+        assert isinstance(batch["images/front"], torch.Tensor)
+        assert batch["images/front"].dtype == torch.uint8
+        assert _equal({k: v.numpy() if isinstance(v, torch.Tensor) else v for k, v in batch.items()}, expected)
+        assert len(list(on_device.validation(0))) == len(list(Blend(sources, spec, seed=1).validation(0)))
+    monkeypatch.setattr(loader, "device_memory", lambda device: 1000)
+    with pytest.raises(InputError, match=r'frames on cpu takes .* of its memory.*load with resident="memory"'):
+        Blend(sources, SPEC, seed=0, resident="device", device="cpu")
+    with pytest.raises(InputError, match="camera errors are added by the processor"):
+        Blend(sources, SPEC, seed=0, resident="device", device="cpu", photometric=NOISE)
+
+
+def test_a_device_that_is_not_there_is_refused(sources):
+    pytest.importorskip("torch")
+    with pytest.raises(InputError, match="device 'abacus' cannot be used"):
+        Blend(sources, SPEC, seed=0, resident="device", device="abacus")
+
+
+_GROWTH = """
+import sys
+from pathlib import Path
+from trajectories import Blend, Source, WindowSpec, order, prefetch
+page = 4096
+def resident():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * page
+order.POOL_BYTES, order.POOL_BLOCKS = 4_000_000, 2
+blend = Blend([Source(sys.argv[1])], WindowSpec(("front", "wrist"), validation_fraction=0), 0, resident="stream")
+begin, most = resident(), 0
+for _ in prefetch(lambda step: len(blend.batch(step, 64)["source"]), range(60), threads=2):
+    most = max(most, resident())
+print(most - begin)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads /proc")
+def test_streaming_takes_memory_for_a_few_pools_however_large_the_data(tmp_path, make_episode, make_store):
+    # 60 MB of images.
+    make_store(
+        tmp_path / "s", [[make_episode(i, steps=150, size=84) for i in range(2 * j, 2 * j + 2)] for j in range(5)]
+    )
+    run = [sys.executable, "-c", _GROWTH, str(tmp_path / "s")]
+    done = subprocess.run(run, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    # Three pools, each with a block more and what Zstandard needs, and batches of 64 in the making.
+    assert int(done.stdout) < 45_000_000
 
 
 def test_resident_windows_are_drawn_fast(tmp_path, make_episode, make_store):

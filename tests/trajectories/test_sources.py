@@ -1,7 +1,11 @@
+import itertools
+
+import numpy as np
 import pytest
 
 from handful import InputError
 from trajectories import Source, Store, WindowSpec
+from trajectories.index import part_index, summarise
 from trajectories.sources import hold_out, open_sources
 
 SPEC = WindowSpec(cameras=("front",))
@@ -42,6 +46,10 @@ def test_specs_are_checked():
         WindowSpec(("front",), validation_fraction=1.0)
     with pytest.raises(InputError, match="cameras must differ"):
         WindowSpec(("front", "front"))
+    with pytest.raises(InputError, match="history must be at least 1"):
+        WindowSpec((), history=0)
+    with pytest.raises(InputError, match="history_stride must be at least 1"):
+        WindowSpec((), history_stride=0)
 
 
 def _pair(tmp_path, make_store, first, second):
@@ -65,7 +73,7 @@ def test_stores_that_do_not_fit_are_refused_by_name(tmp_path, make_episode, make
 
 def test_one_store_with_two_control_rates_is_refused(tmp_path, make_episode, make_store):
     make_store(tmp_path / "s", [[make_episode(), make_episode(1, control_rate=10.0)]])
-    with pytest.raises(InputError, match="mixes control rates 10 and 20 Hz"):
+    with pytest.raises(InputError, match=r"mixes control rates 10 and 20 Hz.*control_rate == 20"):
         open_sources([Source(str(tmp_path / "s"))], SPEC)
 
 
@@ -82,17 +90,32 @@ def test_missing_empty_and_repeated_stores_are_refused(tmp_path, make_episode, m
         open_sources([Source(str(tmp_path / "s")), Source(str(tmp_path / "x/../s"))], SPEC)
 
 
+def _index(make_episode, scenes, **meta):
+    metas = [make_episode(scene, steps=2, **meta).meta for scene in scenes]
+    return part_index(0, [2] * len(metas), summarise(metas, [b"\n"] * len(metas)))
+
+
 def test_the_split_is_by_scene_and_always_the_same(make_episode):
-    metas = [make_episode(scene, steps=2).meta for scene in (0, 0, 0, *range(1, 40))]
-    held_out = hold_out(metas, 0.25)
-    chosen = {meta.scene for meta, held in zip(metas, held_out, strict=True) if held}
+    index = _index(make_episode, (0, 0, 0, *range(1, 40)))
+    held_out = hold_out(index, 0.25)
+    chosen = set(index.scene[held_out].tolist())
     assert len(chosen) == 10
-    assert not chosen & {meta.scene for meta, held in zip(metas, held_out, strict=True) if not held}
-    backwards = hold_out(metas[::-1], 0.25)[::-1]
+    assert not chosen & set(index.scene[~held_out].tolist())
+    backwards = hold_out(index.take(np.arange(len(index))[::-1]), 0.25)[::-1]
     assert backwards.tolist() == held_out.tolist()
+
+
+def test_scenes_of_other_tasks_and_seeds_are_chosen_apart(make_episode):
+    choices = [
+        hold_out(_index(make_episode, range(200), **change), 0.5).tolist()
+        for change in ({}, {"task": "stack_three"}, {"seeds": {"seed": 1}}, {"seeds": {}})
+    ]
+    assert all(sum(choice) == 100 for choice in choices)
+    for one, other in itertools.combinations(choices, 2):
+        # Independent halves agree on half; five standard deviations of that.
+        assert abs(np.equal(one, other).sum() - 100) < 5 * np.sqrt(50)
 
 
 @pytest.mark.parametrize(("scenes", "fraction", "held"), [(10, 0.05, 1), (10, 0.0, 0), (1, 0.5, 0), (2, 0.9, 1)])
 def test_small_stores_keep_something_on_both_sides(make_episode, scenes, fraction, held):
-    metas = [make_episode(scene, steps=2).meta for scene in range(scenes)]
-    assert hold_out(metas, fraction).sum() == held
+    assert hold_out(_index(make_episode, range(scenes)), fraction).sum() == held
