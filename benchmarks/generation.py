@@ -38,8 +38,23 @@ def bare_step_seconds(task: str, steps: int = 20_000) -> float:
     return (time.perf_counter() - started) / steps
 
 
-def measure(task: str, demos: Path | None, cameras: tuple[str, ...], scenes: int, workers: int) -> dict[str, object]:
-    """Generate `scenes` scenes into a temporary store, and the bare physics of as many steps beside it."""
+def measure(
+    long: bool,
+    task: str = "stack_three",
+    demos: Path | None = None,
+    cameras: tuple[str, ...] = (),
+    workers: int | None = None,
+) -> dict[str, object]:
+    """Generate scenes into a temporary store, and measure the bare physics of as many steps beside it.
+
+    Args:
+        long: 1,000 scenes instead of 128.
+        task: name of the task.
+        demos: store of seed demos; None for the bundled ones.
+        cameras: to render.
+        workers: processes; None: one per core.
+    """
+    scenes, workers = 1000 if long else 128, cores() if workers is None else workers
     with tempfile.TemporaryDirectory() as folder:
         started = time.perf_counter()
         account = generate.run(
@@ -80,8 +95,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=cores())
     chosen = parser.parse_args()
     cameras = tuple(name for name in chosen.cameras.split(",") if name)
-    scenes = 1000 if chosen.long else 128
-    print(json.dumps(measure(chosen.task, chosen.demos, cameras, scenes, chosen.workers)))
+    print(json.dumps(measure(chosen.long, chosen.task, chosen.demos, cameras, chosen.workers)))
 
 
 if __name__ == "__main__":

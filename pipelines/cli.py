@@ -316,6 +316,21 @@ def report(
     output.finish({"report": str(page), "cells": []}, f"report: {page}")
 
 
+@app.command(epilog="Example:  handful bench generation --long")
+def bench(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="e.g. generation; a wrong name lists all.")],
+    long: Annotated[bool, typer.Option("--long", help="At full size, as published; may take an hour.")] = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Measure something beside its physical limit."""
+    from pipelines import bench as job
+
+    output = Output(as_json, quiet)
+    result = job.run(name=name, long=long)
+    output.finish(result, job.bench_table(name, result))
+
+
 def _check_folder(out: Path) -> None:
     """Refuse an --out that is a file, or a store, whose content is settled by its plan."""
     if out.exists() and not out.is_dir():

@@ -30,6 +30,7 @@ VERBS = [
     "train",
     "evaluate",
     "report",
+    "bench",
 ]
 
 
