@@ -14,6 +14,7 @@ from handful import JobError
 from pipelines.progress import Reporter
 from pipelines.statistics import wilson_interval
 from trajectories.dataset import Dataset, open_dataset
+from trajectories.fidelity import fidelity
 from trajectories.filters import text_column
 from trajectories.index import Category
 from trajectories.recording import JointLimits
@@ -128,8 +129,9 @@ def _tables(store: Dataset) -> list[RenderableType]:
         ("ended in", "outcome"),
     ):
         table.add_row(name, _counted(text_column(store, column)) or "-")
-    shapes = [f"{camera} {'x'.join(map(str, store.row_shape(f'images/{camera}')[:2]))}" for camera in store.cameras()]
-    table.add_row("cameras", ", ".join(shapes) or "none: states and actions only")
+    table.add_row(
+        "cameras", "\n".join(_camera(store, name) for name in store.cameras()) or "none: states and actions only"
+    )
     renderables: list[RenderableType] = [table]
     if isinstance(store, View):
         table.add_row("lie in", _counted(text_column(store, "store")))
@@ -176,6 +178,12 @@ def _counted(column: Category) -> str:
     counts = np.bincount(column.codes, minlength=len(column.values)).tolist()
     found = Counter(dict(zip(column.values, counts, strict=True)))
     return ", ".join(f"{value} {count:,}" for value, count in found.most_common() if count)
+
+
+def _camera(store: Dataset, camera: str) -> str:
+    """A camera's frames in a few words, as "front 84x84, JPEG 95, 41.3 dB"."""
+    height, width = store.row_shape(f"images/{camera}")[:2]
+    return f"{camera} {height}x{width}, {fidelity(store, camera)}"
 
 
 def _join(values: set[float]) -> str:

@@ -192,6 +192,15 @@ class PartReader:
         with np.load(io.BytesIO(self._checked_file(f"dumps/{name}.npz")), allow_pickle=False) as arrays:
             return dict(arrays)
 
+    def attributes(self, key: str) -> dict[str, Any]:
+        """What the part says of one of its arrays.
+
+        Raises:
+            JobError: the array's zarr.json is missing or damaged.
+        """
+        attributes: dict[str, Any] = json.loads(self._checked_file(f"{key}/zarr.json"))["attributes"]
+        return attributes
+
     def _open(self, key: str) -> ShardReader | None:
         """The shard of a key, once its description is known to be undamaged; None where rows have no numbers."""
         name = f"{key}/zarr.json"

@@ -254,6 +254,19 @@ class Store(Dataset):
             )
         return reader.read(key, begin + start, begin + stop)
 
+    def image_error(self, part: int, camera: str) -> float:
+        """Mean squared error that storing a camera's frames has cost one part, on the scale of 0 to 255; 0: lossless.
+
+        Raises:
+            InputError: no such camera.
+            JobError: what the part says of itself is missing or damaged.
+        """
+        key = f"images/{camera}"
+        self._require_key(key)
+        if self.plan.get("image_codec") is None:
+            return 0.0
+        return float(self._reader(part).attributes(key)["mean_squared_error"])
+
     def dump(self, part: int, name: str) -> dict[str, np.ndarray]:
         """The arrays that were dumped under a name while a part was made."""
         return self._reader(part).dump(name)

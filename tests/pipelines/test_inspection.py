@@ -25,9 +25,21 @@ def test_says_what_is_in_a_store(tmp_path):
     assert "s[1]" in text
     assert "6 in 2 parts" in text
     assert "72, 12 to 12 each; 0.00 h at 20 Hz" in text
-    assert "front 84x84, wrist 84x84" in text
+    assert "front 84x84, lossless" in text
+    assert "wrist 84x84, lossless" in text
     assert "augmentation 6" in text
     assert "sim 6" in text
+
+
+def test_says_what_jpeg_has_cost_each_camera(tmp_path):
+    source = run_folder.make_store(tmp_path / "raw", episodes=2)
+    store = Store.create(tmp_path / "s", {"image_codec": "jpeg:95"})
+    store.commit(0, [source.episode(0), source.episode(1)], [{"scene": 0, "outcome": "success", "attempts": []}])
+    for camera in ("front", "wrist"):
+        lost = np.concatenate(
+            [source.read(i, f"images/{camera}") - 1.0 * store.read(i, f"images/{camera}") for i in (0, 1)]
+        )
+        assert f"{camera} 84x84, JPEG 95, {10 * np.log10(255**2 / np.mean(lost**2)):.1f} dB" in shown(store.path)
 
 
 def test_says_how_the_scenes_went_with_intervals(tmp_path):
