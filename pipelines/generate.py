@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import mujoco
+import PIL
 
 from generators.augment import Engine, Options
 from generators.demos import load_demos
@@ -31,6 +32,7 @@ from scenes.task import get_task
 from scenes.workspace import build_workspace
 from sim.rendering import FrameRenderer
 from trajectories import Store, open_dataset
+from trajectories.jpeg import parse_quality
 from trajectories.views import content_digest
 
 BUNDLED = Path(__file__).resolve().parent.parent / "demos"
@@ -38,6 +40,7 @@ CONTROL_RATE = 20.0
 ALGORITHMS = {"handful": PlanOptions(), "plain": PLAIN}
 # With --count: scenes tried per episode wanted before the run is called hopeless.
 _WORST = 20
+_LOSSLESS = "lossless"
 
 
 @dataclass(frozen=True)
@@ -50,11 +53,15 @@ class GenerationConfig:
     chunk: int = 32
     # What scenes are drawn from.
     domain: str = "sim"
+    # How images are stored: "lossless", or "jpeg:Q" with a quality Q of 50 to 100.
+    image_codec: str = _LOSSLESS
 
     def __post_init__(self) -> None:
         if self.chunk < 1:
             raise InputError(f"chunk must be at least 1 scene, got {self.chunk}")
         get_domain(self.domain)
+        if self.image_codec != _LOSSLESS:
+            parse_quality(self.image_codec)
 
 
 @dataclass(frozen=True)
@@ -174,6 +181,8 @@ def configure(algorithm: str, cameras: tuple[str, ...], resolution: int, overrid
     plain = to_plain(ALGORITHMS[algorithm])
     preset = [f"engine.plan.{name}={value}" for name, value in plain.items()]
     config = resolve(GenerationConfig, None, [*preset, *overrides])
+    if config.image_codec != _LOSSLESS and not cameras:
+        raise InputError(f"image_codec={config.image_codec} has no images to encode; give --cameras as well")
     engine = replace(config.engine, cameras=tuple(cameras), resolution=resolution)
     return replace(config, engine=engine)
 
@@ -195,6 +204,11 @@ def make_plan(
     task: str, demos: Path, seed: int, algorithm: str, config: GenerationConfig, scenes: int | None, engine: Engine
 ) -> dict[str, Any]:
     """Everything that decides a data set's content. How many episodes of it are wanted (--count) is no part of it."""
+    versions = {"handful": __version__, "mujoco": mujoco.__version__}
+    images = {}
+    if config.image_codec != _LOSSLESS:
+        # Another JPEG library may give other bytes.
+        images, versions["pillow"] = {"image_codec": config.image_codec}, PIL.__version__
     return {
         "kind": "generation",
         "task": task,
@@ -202,9 +216,10 @@ def make_plan(
         "seed": seed,
         "algorithm": algorithm,
         "scenes": scenes,
-        "config": _without_threads(to_plain(config)),
+        "config": _deciding(to_plain(config)),
+        **images,
         "model": engine.workspace.model_hash,
-        "versions": {"handful": __version__, "mujoco": mujoco.__version__},
+        "versions": versions,
         "commit": project_commit(),
     }
 
@@ -219,9 +234,10 @@ def _continued(plan: dict[str, Any], out: str | Path, progress: Reporter) -> dic
     return {**plan, "commit": begun}
 
 
-def _without_threads(plain: dict[str, Any]) -> dict[str, Any]:
-    engine = {k: v for k, v in plain["engine"].items() if k != "threads"}
-    return {**plain, "engine": engine}
+def _deciding(config: dict[str, Any]) -> dict[str, Any]:
+    """A configuration without what decides no content, and without what the plan says for itself."""
+    engine = {name: value for name, value in config["engine"].items() if name != "threads"}
+    return {**{name: value for name, value in config.items() if name != "image_codec"}, "engine": engine}
 
 
 def digest_of_demos(path: Path) -> str:

@@ -143,6 +143,23 @@ def test_images_are_of_the_size_asked_for(tmp_path: Path) -> None:
     assert store.meta(0).gl_renderer
 
 
+def test_images_are_jpegs_where_that_is_asked_for(tmp_path: Path) -> None:
+    small = {"scenes": 2, "cameras": ("front",), "resolution": 48}
+    run(tmp_path / "raw", **small, overrides=["chunk=2"])
+    run(tmp_path / "jpeg", **small, overrides=["chunk=2", "image_codec=jpeg:80"])
+    raw, jpeg = Store.open(tmp_path / "raw"), Store.open(tmp_path / "jpeg")
+    assert jpeg.plan["image_codec"] == "jpeg:80"
+    assert "image_codec" not in raw.plan
+    assert {k: v for k, v in jpeg.plan.items() if k not in ("image_codec", "versions")} == {
+        k: v for k, v in raw.plan.items() if k != "versions"
+    }
+    for i in range(len(raw)):
+        assert (jpeg.read(i, "state") == raw.read(i, "state")).all()
+        difference = jpeg.read(i, "images/front").astype(int) - raw.read(i, "images/front")
+        assert 0 < (difference**2).mean() < 100
+    assert jpeg.bytes < raw.bytes
+
+
 def test_the_plain_baseline_tries_once(tmp_path: Path) -> None:
     account = run(tmp_path / "store", scenes=3, algorithm="plain")
     assert account["attempts"] == account["scenes"] == 3
@@ -169,6 +186,9 @@ def test_every_randomised_value_is_in_the_ledger(reference: tuple[Path, dict]) -
         ({"cameras": ("frnt",)}, "unknown camera 'frnt'.*Did you mean 'front'"),
         ({"algorithm": "plan"}, "unknown algorithm 'plan'.*Did you mean 'plain'"),
         ({"overrides": ["engin.noise.std=0"]}, "unknown configuration key 'engin'"),
+        ({"overrides": ["image_codec=png"], "cameras": ("front",)}, "unknown image_codec 'png'; there is 'jpeg:Q'"),
+        ({"overrides": ["image_codec=jpeg:20"], "cameras": ("front",)}, "whole number from 50 to 100, got 20"),
+        ({"overrides": ["image_codec=jpeg:95"]}, "has no images to encode; give --cameras as well"),
         ({"overrides": ["chunk=0"]}, "chunk must be at least 1 scene, got 0"),
         ({"overrides": ["domain=twin/dev-1"]}, "unknown domain 'twin/dev-1'.*twin/dev-0"),
         ({"task": "stack_three", "demos": generate.BUNDLED / "lift"}, "shows the task 'lift', not 'stack_three'"),
