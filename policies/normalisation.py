@@ -15,7 +15,7 @@ import numpy as np
 from handful import InputError, unknown_name
 from trajectories.canonical import canonical_json, sha256
 from trajectories.poses import matrices_from_6d, quaternions_from_matrices
-from trajectories.statistics import describe
+from trajectories.statistics import chunk_statistics, describe_stream
 
 ActionSpace = Literal["joint_delta", "tool_delta"]
 ACTION_SPACES: tuple[ActionSpace, ...] = ("joint_delta", "tool_delta")
@@ -113,17 +113,10 @@ class Normaliser:
         windows = [batch for batch in batches if len(batch["proprio"])]
         if not windows:
             raise InputError("statistics need at least one window of data; there is none")
-        proprio = describe([b["proprio"] for b in windows])
-        actions = np.concatenate([relative_actions(space, b, horizon) for b in windows])
-        valid = np.concatenate([b["action_mask"][:, :horizon] for b in windows])
-        mean, std = (np.empty(actions.shape[1:]) for _ in range(2))
-        for i in range(horizon):
-            # Episodes shorter than the chunk: positions that no window reaches are like the last that one does.
-            rows = actions[valid[:, i], i]
-            if len(rows):
-                mean[i], std[i] = rows.mean(0), np.maximum(rows.std(0), ACTION_FLOOR)
-            else:
-                mean[i], std[i] = mean[i - 1], std[i - 1]
+        proprio = describe_stream(b["proprio"] for b in windows)
+        chunks = ((relative_actions(space, b, horizon), b["action_mask"][:, :horizon]) for b in windows)
+        positions = chunk_statistics(chunks, floor=ACTION_FLOOR)
+        mean, std = np.stack([s.mean for s in positions]), np.stack([s.std for s in positions])
         targets = np.concatenate(
             [(b["action"][:, :, :-1] if space == "joint_delta" else b["action_tool"][..., :3]) for b in windows]
         ).astype(np.float64)

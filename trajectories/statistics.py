@@ -175,21 +175,6 @@ def describe_stream(groups: Iterable[Group], floor: float = STD_FLOOR) -> Statis
     return summary.statistics(floor)
 
 
-def describe(groups: Iterable[np.ndarray], weights: Iterable[float] | None = None) -> Statistics:
-    """Statistics of groups of rows, each (N_i, D).
-
-    Args:
-        groups: for example one array per episode or per source; in a fixed order, or the last bits change.
-        weights: total weight of each group, shared by its rows; None: all rows count alike.
-
-    Raises:
-        InputError: there are no rows.
-    """
-    if weights is None:
-        return describe_stream(groups)
-    return describe_stream((rows, weight / max(1, len(rows))) for rows, weight in zip(groups, weights, strict=True))
-
-
 def chunk_statistics(
     windows: Iterable[tuple[np.ndarray, np.ndarray]], floor: float = STD_FLOOR
 ) -> tuple[Statistics, ...]:

@@ -11,7 +11,6 @@ from trajectories.statistics import (
     Moments,
     Summary,
     chunk_statistics,
-    describe,
     describe_stream,
     summarise,
     summarise_chunks,
@@ -26,7 +25,7 @@ def groups():
 
 def test_statistics_agree_with_numpy(groups):
     rows = np.concatenate(groups)
-    found = describe(groups)
+    found = describe_stream(groups)
     assert found.count == len(rows)
     np.testing.assert_allclose(found.mean, rows.mean(axis=0), rtol=1e-12)
     np.testing.assert_allclose(found.std, rows.std(axis=0), rtol=1e-12)
@@ -132,7 +131,7 @@ def test_weights_count_as_repetitions(groups):
     small, large = groups[2], groups[3]
     # A share of 3 : 1 between 13 and 300 rows is 900 copies of the first against 13 of the second.
     repeated = np.concatenate([np.tile(small, (900, 1)), np.tile(large, (13, 1))])
-    found, expected = describe([small, large], [3, 1]), describe([repeated])
+    found, expected = describe_stream([(small, 3 / 13), (large, 1 / 300)]), describe_stream([repeated])
     np.testing.assert_allclose(found.mean, expected.mean, rtol=1e-9)
     np.testing.assert_allclose(found.std, expected.std, rtol=1e-9)
     np.testing.assert_array_equal(found.q01, expected.q01)
@@ -142,14 +141,14 @@ def test_weights_count_as_repetitions(groups):
 def test_a_dimension_that_hardly_moves_keeps_a_floor():
     rows = np.tile([1.0, 2.0], (50, 1))
     rows[:, 1] += np.linspace(0, 1e-6, 50)
-    np.testing.assert_array_equal(describe([rows]).std, STD_FLOOR)
+    np.testing.assert_array_equal(describe_stream([rows]).std, STD_FLOOR)
     np.testing.assert_array_equal(describe_stream([rows], floor=0.5).std, 0.5)
 
 
 def test_the_hash_follows_the_numbers(groups):
-    found = describe(groups)
+    found = describe_stream(groups)
     assert Statistics.from_json(found.to_json()).hash == found.hash
-    assert describe([groups[0] + 1e-9, *groups[1:]]).hash != found.hash
+    assert describe_stream([groups[0] + 1e-9, *groups[1:]]).hash != found.hash
 
 
 def test_a_key_of_a_store_is_described_over_all_episodes(tmp_path, make_episode, make_store):
@@ -161,15 +160,15 @@ def test_a_key_of_a_store_is_described_over_all_episodes(tmp_path, make_episode,
 
 def test_nothing_has_no_statistics():
     with pytest.raises(InputError, match="at least one row"):
-        describe([np.zeros((0, 3))])
+        describe_stream([np.zeros((0, 3))])
     with pytest.raises(InputError, match="at least one window"):
         chunk_statistics([])
 
 
 def test_what_is_not_rows_is_refused():
     with pytest.raises(InputError, match=r"array of shape \(3,\)"):
-        describe([np.zeros(3)])
+        describe_stream([np.zeros(3)])
     with pytest.raises(InputError, match="of 3 and of 4 columns"):
-        describe([np.zeros((2, 3)), np.zeros((2, 4))])
+        describe_stream([np.zeros((2, 3)), np.zeros((2, 4))])
     with pytest.raises(InputError, match="weight must be a positive number, got -1"):
         describe_stream([(np.zeros((2, 3)), -1)])
