@@ -13,9 +13,9 @@ from handful import InputError
 from trajectories.dataset import Dataset, open_dataset
 from trajectories.filters import matching, nothing_matches
 from trajectories.index import Index
-from trajectories.selection import Selection, drop_unused, select, unite
+from trajectories.selection import Selection, drop_unused, unite
 from trajectories.store import Store
-from trajectories.views import View, check_free, write_views
+from trajectories.views import View, check_free, pieces, write_views
 
 Path_ = str | os.PathLike[str]
 _MIX = (np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
@@ -32,7 +32,7 @@ def merge(paths: Sequence[Path_], out: Path_) -> View:
         raise InputError(f"a merge needs at least two data sets, got {len(paths)}")
     check_free(Path(out))
     datasets = [_open(path) for path in paths]
-    stores, selection = unite([_pieces(dataset) for dataset in datasets])
+    stores, selection = unite([pieces(dataset) for dataset in datasets])
     _refuse_twins(stores)
     return _write(Path(out), {"operation": "merge"}, datasets, stores, selection)
 
@@ -90,7 +90,7 @@ def split(path: Path_, validation: float, seed: int, out: Path_) -> dict[str, Vi
     held_out = _hold_out(dataset.index(), validation, seed)
     if held_out is None:
         raise InputError(f"'{path}' holds a single scene, which cannot be on both sides; split by hand with --where")
-    stores, selection = _pieces(dataset)
+    stores, selection = pieces(dataset)
     views = {}
     for name, rows in (("train", ~held_out), ("validation", held_out)):
         recipe = {"operation": "split", "side": name, "validation": validation, "seed": seed}
@@ -139,16 +139,8 @@ def _open(path: Path_) -> Dataset:
     return dataset
 
 
-def _pieces(dataset: Dataset) -> tuple[list[Store], Selection]:
-    """The stores beneath a data set, and its episodes in them."""
-    if isinstance(dataset, View):
-        return dataset.stores, dataset.selection
-    assert isinstance(dataset, Store)
-    return [dataset], select(dataset)
-
-
 def _narrow(dataset: Dataset, episodes: np.ndarray, out: Path_, recipe: dict[str, Any]) -> View:
-    stores, selection = _pieces(dataset)
+    stores, selection = pieces(dataset)
     return _write(Path(out), recipe, [dataset], *drop_unused(stores, selection.take(episodes)))
 
 

@@ -46,6 +46,11 @@ class Selection:
         """The parts of one store that hold its episodes, in order."""
         return [int(part) for part in np.unique(self.part[self.source == source])]
 
+    @property
+    def digest(self) -> str:
+        """SHA-256 of its bytes."""
+        return sha256(self.to_bytes())
+
     def to_bytes(self) -> bytes:
         """The columns as .npz; the same selection gives the same bytes."""
         buffer = io.BytesIO()

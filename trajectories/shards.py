@@ -178,6 +178,7 @@ def _chunks(pieces: Sequence[np.ndarray], layout: Layout) -> Iterator[np.ndarray
     buffer = np.zeros((layout.rows, *layout.shape[1:]), layout.dtype)
     filled = 0
     for piece in pieces:
+        piece = np.asarray(piece)  # one that is read only now is read once
         start = 0
         while start < len(piece):
             count = min(layout.rows - filled, len(piece) - start)

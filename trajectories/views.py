@@ -32,6 +32,7 @@ from trajectories.selection import (
     joined_index,
     locate,
     parts_digest,
+    select,
 )
 from trajectories.staging import staging_path, sweep
 from trajectories.store import Store
@@ -197,6 +198,23 @@ class View(Dataset):
             raise unknown_name(f"key of view '{self.path}'", key, self._keys)
 
 
+def pieces(dataset: Dataset) -> tuple[list[Store], Selection]:
+    """The stores beneath a data set, and its episodes in them."""
+    if isinstance(dataset, View):
+        return dataset.stores, dataset.selection
+    if isinstance(dataset, Store):
+        return [dataset], select(dataset)
+    raise TypeError(f"{type(dataset).__name__} is neither a store nor a view")
+
+
+def source_records(stores: Sequence[Store], parts: Sequence[Sequence[int]]) -> list[dict[str, str]]:
+    """What a plan says of stores that it builds on: digests of their plans, and of what some parts of each hold."""
+    return [
+        {"plan": store.plan_digest, "content": parts_digest(store, used)}
+        for store, used in zip(stores, parts, strict=True)
+    ]
+
+
 def content_digest(dataset: Dataset) -> str:
     """SHA-256 of everything that a data set exposes: of a store's commit records, of a view's recipe."""
     if isinstance(dataset, View):
@@ -282,10 +300,7 @@ def _write_view(
     folder: Path, final: Path, recipe: dict[str, Any], stores: Sequence[Store], selection: Selection
 ) -> None:
     data = selection.to_bytes()
-    sources = [
-        {"plan": store.plan_digest, "content": parts_digest(store, selection.parts(number))}
-        for number, store in enumerate(stores)
-    ]
+    sources = source_records(stores, [selection.parts(number) for number in range(len(stores))])
     plan = {"kind": "view", **recipe, "sources": sources, "episodes": len(selection), "selection": sha256(data)}
     # Where the stores are decides nothing of the content, so it is no part of the plan.
     record = {"plan": plan, "paths": [_path_to(store.path, final) for store in stores]}
