@@ -26,7 +26,7 @@ from trajectories.exporters.robomimic_layout import (
     digest,
     place,
 )
-from trajectories.importers.admission import Admission
+from trajectories.importers.filling import anywhere, check_episodes, fill_store
 from trajectories.importers.hdf5 import (
     children,
     demo_group,
@@ -44,12 +44,8 @@ from trajectories.importers.metadata import checked_meta
 from trajectories.importers.rehearsal import rehearse
 from trajectories.importers.subtasks import subtask_index
 from trajectories.schema import Episode, lookup
-from trajectories.store import Store
 
 _SIGNALS = "datagen_info/subtask_term_signals"
-# A part of the store holds so many demos, or fewer of more bytes in all.
-_PART_DEMOS = 64
-_PART_BYTES = 256 << 20
 
 
 @dataclass(frozen=True)
@@ -120,17 +116,7 @@ def import_robomimic(
     plan: dict[str, Any] = {"import": "robomimic", "file": file_sha256(path), "filter": filter_key}
     if mapping is not None:
         plan |= {"mapping": mapping.to_json(), "source": source_name, "subtasks": list(subtasks)}
-    parts = _parts(_episodes(path, request, forward))
-    # Reading the first part before the store is made also checks the mapping against the true kinematics.
-    part = next(parts, [])
-    store = Store.create(store_path, plan)
-    index, first = 0, 0
-    while part:
-        store.commit(index, part, _records(part, first))
-        index, first = index + 1, first + len(part)
-        part = next(parts, [])
-    store.seal(None)
-    return {"episodes": len(store), "frames": store.frames}
+    return fill_store(store_path, plan, _episodes(path, request, forward))
 
 
 def check_file(path: Path, request: str) -> dict[str, int]:
@@ -143,35 +129,7 @@ def check_file(path: Path, request: str) -> dict[str, int]:
     Raises:
         InputError: see `import_robomimic`.
     """
-    admission = Admission(path)
-    for episode in _episodes(path, _Request.from_json(json.loads(request)), _anywhere):
-        admission.check(episode)
-    return {"episodes": admission.episodes, "frames": admission.frames}
-
-
-def _anywhere(joints: np.ndarray) -> np.ndarray:
-    """Stands in for kinematics where only the file is checked: any pose will do."""
-    return np.tile([0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0], (len(joints), 1))
-
-
-def _parts(episodes: Iterator[Episode]) -> Iterator[list[Episode]]:
-    part: list[Episode] = []
-    size = 0
-    for episode in episodes:
-        part.append(episode)
-        size += sum(value.nbytes for value in episode.arrays.values())
-        if len(part) == _PART_DEMOS or size >= _PART_BYTES:
-            yield part
-            part, size = [], 0
-    if part:
-        yield part
-
-
-def _records(episodes: Sequence[Episode], first: int) -> list[dict[str, Any]]:
-    return [
-        {"scene": first + index, "outcome": item.meta.outcome, "attempts": [item.meta.outcome]}
-        for index, item in enumerate(episodes)
-    ]
+    return check_episodes(_episodes(path, _Request.from_json(json.loads(request)), anywhere), path)
 
 
 def _episodes(path: Path, request: _Request, forward: Forward | None) -> Iterator[Episode]:
@@ -260,7 +218,8 @@ def _steps(path: Path, group: h5py.Group) -> int:
         raise InputError(f"{where}/actions' has shape {actions.shape}; it should be (steps, columns)")
     claimed = group.attrs.get("num_samples", actions.shape[0])
     if np.ndim(claimed) != 0 or int(claimed) != actions.shape[0]:
-        raise InputError(f"{where}' says num_samples {claimed}, and has {actions.shape[0]} actions")
+        shown = str(np.asarray(claimed).tolist())[:40]
+        raise InputError(f"{where}' says num_samples {shown}, and has {actions.shape[0]} actions")
     return int(actions.shape[0])
 
 

@@ -12,7 +12,7 @@ from scipy.spatial.transform import Rotation
 from handful import InputError
 from trajectories import Store
 from trajectories.exporters.robomimic import export_robomimic
-from trajectories.importers import robomimic
+from trajectories.importers import filling, robomimic
 from trajectories.importers.mapping import Action, Columns, Gripper, Mapping, Pose
 from trajectories.importers.rehearsal import rehearse
 from trajectories.importers.robomimic import import_robomimic
@@ -134,10 +134,10 @@ def test_importing_again_changes_nothing(ours, tmp_path, tree):
 
 
 def test_many_demos_make_several_parts(ours, tmp_path, monkeypatch):
-    monkeypatch.setattr(robomimic, "_PART_DEMOS", 2)
+    monkeypatch.setattr(filling, "_PART_EPISODES", 2)
     import_robomimic(ours, tmp_path / "back")
     assert Store.open(tmp_path / "back").parts == 2
-    monkeypatch.setattr(robomimic, "_PART_BYTES", 1)
+    monkeypatch.setattr(filling, "_PART_BYTES", 1)
     import_robomimic(ours, tmp_path / "small")
     assert Store.open(tmp_path / "small").parts == 3
     same(Store.open(tmp_path / "back"), Store.open(tmp_path / "small"))
