@@ -11,7 +11,8 @@ from typing import Annotated
 import typer
 
 from handful import InputError, __version__
-from pipelines.terminal import Output, Verb, resumable, run_verbs
+from pipelines import cli_data
+from pipelines.terminal import Json, Output, Quiet, Verb, resumable, run_verbs
 
 app = typer.Typer(
     name="handful",
@@ -22,9 +23,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["--help", "-h"]},
 )
+app.add_typer(cli_data.app, name="data")
 
-Json = Annotated[bool, typer.Option("--json", help="Last line of stdout is one JSON object; the rest goes to stderr.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
 Overrides = Annotated[list[str] | None, typer.Argument(metavar="[a.b=c]...", help="Configuration overrides.")]
 Task = Annotated[str, typer.Option("--task", help="Task name, e.g. lift or stack_three.")]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of every random stream.")]
@@ -76,7 +76,7 @@ def quickstart(
     output.finish(result, f"report: {result['report']}")
 
 
-@app.command(cls=Verb, epilog="Example:  handful record --task lift --device script --episodes 10 --out demos.zarr")
+@app.command(cls=Verb, epilog="Example:  handful record --task lift --device browser --episodes 10 --out demos.zarr")
 def record(
     task: Task,
     out: Annotated[Path, typer.Option("--out", help="Store to make.")],
@@ -85,10 +85,17 @@ def record(
     episodes: Annotated[int, typer.Option("--episodes", min=1, help="How many good demos to record.")] = 10,
     seed: Seed = 0,
     domain: Annotated[str, typer.Option("--domain", help="sim or twin/<name>.")] = "sim",
+    host: Annotated[
+        str | None, typer.Option("--host", help="Address the browser's page binds to; not loopback: needs a token.")
+    ] = None,
+    port: Annotated[int | None, typer.Option("--port", help="Its port, 8765 unless given; 0 takes a free one.")] = None,
+    resolution: Annotated[
+        int | None, typer.Option("--resolution", min=64, max=1024, help="Side of its pictures [pixels]; 256.")
+    ] = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Record demonstrations through a teleoperation device."""
+    """Record demonstrations through a teleoperation device: script, or browser."""
     from pipelines import record as job
 
     output = Output(as_json, quiet)
@@ -102,6 +109,9 @@ def record(
             domain=domain,
             overrides=output.overrides(overrides),
             progress=output.progress,
+            host=host,
+            port=port,
+            resolution=resolution,
         )
     output.finish(result, f"{result['episodes']:,} demos in {out}")
 
@@ -110,10 +120,19 @@ def record(
     "import", epilog="Example:  handful import isaaclab-mimic human_demos.hdf5 --task stack_three --out human.zarr"
 )
 def import_(
-    format: Annotated[str, typer.Argument(metavar="FORMAT", help="e.g. isaaclab-mimic.")],
+    format: Annotated[str, typer.Argument(metavar="FORMAT", help="lerobot, robomimic or isaaclab-mimic.")],
     path: Annotated[Path, typer.Argument(metavar="PATH", help="What to import.")],
-    task: Task,
     out: Annotated[Path, typer.Option("--out", help="Store to make.")],
+    task: Annotated[str | None, typer.Option("--task", help="Task that it shows, where nothing else says so.")] = None,
+    mapping: Annotated[
+        str | None, typer.Option("--mapping", metavar="YAML", help="What the numbers mean, for data by others.")
+    ] = None,
+    source: Annotated[
+        str | None, typer.Option("--source", metavar="NAME", help="Domain real/NAME; else the format's name.")
+    ] = None,
+    filter_: Annotated[
+        str | None, typer.Option("--filter", metavar="NAME", help="Only this selection of a robomimic file's demos.")
+    ] = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -121,7 +140,49 @@ def import_(
     from pipelines import importing as job
 
     output = Output(as_json, quiet)
-    result = job.run(format=format, path=path, task=task, out=out)
+    result = job.run(
+        format=format,
+        path=path,
+        task=task,
+        out=out,
+        mapping=mapping,
+        source=source,
+        selection=filter_,
+        progress=output.progress,
+    )
+    output.finish(result, f"{result['episodes']:,} episodes, {result['frames']:,} frames in {out}")
+
+
+@app.command(epilog="Example:  handful export lerobot data.zarr --out data_lerobot")
+def export(
+    format: Annotated[str, typer.Argument(metavar="FORMAT", help="lerobot or robomimic.")],
+    store: Annotated[Path, typer.Argument(metavar="STORE", help="A store, or a view.")],
+    out: Annotated[Path, typer.Option("--out", help="File or folder to make.")],
+    images: Annotated[
+        str | None, typer.Option("--images", help="For lerobot: png (lossless, the default), video (lossy) or none.")
+    ] = None,
+    action: Annotated[
+        str | None, typer.Option("--action", help="For lerobot: executed (the default) or intended.")
+    ] = None,
+    next_obs: Annotated[
+        bool | None, typer.Option("--next-obs/--no-next-obs", help="For robomimic: also the observations after (yes).")
+    ] = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Write a store's episodes in a format that other tools read."""
+    from pipelines import exporting as job
+
+    output = Output(as_json, quiet)
+    result = job.run(
+        format=format,
+        store=store,
+        out=out,
+        images=images,
+        action=action,
+        next_obs=next_obs,
+        progress=output.progress,
+    )
     output.finish(result, f"{result['episodes']:,} episodes, {result['frames']:,} frames in {out}")
 
 

@@ -1,5 +1,10 @@
 """`handful record`: seed demonstrations through a teleoperation device, into a store that can be continued."""
 
+import fcntl
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -7,16 +12,20 @@ import mujoco
 
 from generators.scripted import ScriptedOperator
 from generators.teleoperation import Limits, record
-from handful import JobError, __version__, random_stream, unknown_name
+from handful import InputError, JobError, __version__, random_stream, unknown_name
 from pipelines.configuration import resolve, to_plain
 from pipelines.progress import Reporter
-from scenes.domains import get_domain
+from scenes.domains import Domain, get_domain
 from scenes.outcome import Outcome
 from scenes.scene import draw_scene
-from scenes.workspace import build_workspace
+from scenes.workspace import Workspace, build_workspace
 from trajectories import Store
 
 DEVICES = {"script": ScriptedOperator}
+# A person at a page; it is served, not called.
+BROWSER = "browser"
+PORT = 8765
+RESOLUTION = 256
 # Scenes tried per demo wanted before the device is thought unable.
 _WORST = 10
 
@@ -30,8 +39,11 @@ def run(
     domain: str,
     overrides: list[str],
     progress: Reporter,
+    host: str | None = None,
+    port: int | None = None,
+    resolution: int | None = None,
 ) -> dict[str, Any]:
-    """Record until `episodes` good demos are in the store; one scene is one part, committed at once.
+    """Record until `episodes` good demos are in the store; each is committed at once.
 
     Args:
         task: name of the task.
@@ -42,16 +54,23 @@ def run(
         domain: what scenes are drawn from.
         overrides: `a.b=c` for the device's Limits.
         progress: where progress is shown.
+        host: address that the page binds to, for the browser; loopback if absent.
+        port: its port; 0 takes a free one.
+        resolution: side of its live pictures [pixels].
 
     Returns:
         {"episodes"}
 
     Raises:
-        InputError: an unknown task, device or domain, or a store that another plan made.
+        InputError: an unknown task, device or domain, or a store that another plan made or somebody else records to.
         JobError: most scenes end in failure.
     """
-    if device not in DEVICES:
-        raise unknown_name("device", device, DEVICES)
+    if device not in {*DEVICES, BROWSER}:
+        raise unknown_name("device", device, {*DEVICES, BROWSER})
+    served = {"--host": host, "--port": port, "--resolution": resolution}
+    if device != BROWSER and any(value is not None for value in served.values()):
+        name = next(name for name, value in served.items() if value is not None)
+        raise InputError(f"{name} is for --device {BROWSER}; the device '{device}' has no page")
     workspace, drawn_from = build_workspace(task), get_domain(domain)
     limits = resolve(Limits, None, overrides)
     plan = {
@@ -64,22 +83,85 @@ def run(
         "model": workspace.model_hash,
         "versions": {"handful": __version__, "mujoco": mujoco.__version__},
     }
-    store = Store.create(out, plan)
+    if device == BROWSER:
+        from pipelines.web.server import Access
+
+        access = Access.of(host or "127.0.0.1", PORT if port is None else port)
+        store = Store.create(out, plan)
+        with _alone(store), progress(f"record {task}", episodes, resumed=len(store)) as bar:
+            _by_hand(store, workspace, drawn_from, seed, limits, episodes, access, resolution or RESOLUTION, bar.update)
+    else:
+        store = Store.create(out, plan)
+        with progress(f"record {task}", episodes, resumed=len(store)) as bar:
+            _by_script(store, workspace, drawn_from, seed, limits, episodes, device, bar.update)
+    return {"episodes": len(store)}
+
+
+def _by_script(
+    store: Store,
+    workspace: Workspace,
+    domain: Domain,
+    seed: int,
+    limits: Limits,
+    episodes: int,
+    device: str,
+    update: Any,
+) -> None:
+    """One scene is one part, whatever became of it."""
     done = set(store.committed())
     outcomes: dict[str, int] = {}
-    with progress(f"record {task}", episodes, resumed=len(store)) as bar:
-        for index in range(episodes * _WORST):
-            if len(store) >= episodes:
-                break
-            if index in done:
-                continue
-            scene = draw_scene(workspace, drawn_from, "recording", seed, index)
-            rng = random_stream("recording", seed, task, index, "operator")
-            episode, outcome = record(workspace, scene, DEVICES[device](), rng, limits)
-            outcomes[outcome.label] = outcomes.get(outcome.label, 0) + 1
-            account = {"scene": index, "outcome": outcome.label, "attempts": [outcome.label], "steps": len(episode)}
-            store.commit(index, [episode] if outcome is Outcome.SUCCESS else [], [account])
-            bar.update(len(store), outcomes)
+    for index in range(episodes * _WORST):
+        if len(store) >= episodes:
+            break
+        if index in done:
+            continue
+        scene = draw_scene(workspace, domain, "recording", seed, index)
+        rng = random_stream("recording", seed, workspace.task.name, index, "operator")
+        episode, outcome = record(workspace, scene, DEVICES[device](), rng, limits)
+        outcomes[outcome.label] = outcomes.get(outcome.label, 0) + 1
+        account = {"scene": index, "outcome": outcome.label, "attempts": [outcome.label], "steps": len(episode)}
+        store.commit(index, [episode] if outcome is Outcome.SUCCESS else [], [account])
+        update(len(store), outcomes)
     if len(store) < episodes:
         raise JobError(f"{episodes * _WORST} scenes gave {len(store)} good demos of the {episodes} wanted")
-    return {"episodes": len(store)}
+
+
+def _by_hand(
+    store: Store,
+    workspace: Workspace,
+    domain: Domain,
+    seed: int,
+    limits: Limits,
+    episodes: int,
+    access: Any,
+    resolution: int,
+    update: Any,
+) -> None:
+    from pipelines.web.operation import Plan
+    from pipelines.web.teleoperation import operate
+
+    def ready(address: str) -> None:
+        # Not progress: without it nobody can start, so it is printed with --quiet as well.
+        print(f"open {address} and drive; a Ctrl-C here ends it", file=sys.stderr, flush=True)
+
+    operate(Plan(workspace, domain, seed, limits, episodes, BROWSER), store, access, resolution, ready, update)
+
+
+@contextmanager
+def _alone(store: Store) -> Iterator[None]:
+    """Keep a second recording out of the store: what a person did cannot be done again, so none may be lost.
+
+    Raises:
+        InputError: somebody else records to it.
+    """
+    folder = os.open(store.path, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(
+                f"another recording to '{store.path}' is under way; end it, or give another path"
+            ) from None
+        yield
+    finally:
+        os.close(folder)

@@ -47,6 +47,9 @@ _HEADERS = {
 }
 
 
+_STRANGERS = ("cross-site", "same-site")
+
+
 @dataclass(frozen=True)
 class Access:
     """Where a page is served, and who may see it.
@@ -161,6 +164,10 @@ def _door(access: Access) -> Middleware:
         host = request.headers.get("Host", "")
         if access.token is None and not is_loopback(_name_of(host)):
             raise web.HTTPForbidden(text="this page is served on loopback only; open it by that address\n")
+        # What another site embeds or fetches is refused; a link that a person follows is not.
+        headers = request.headers
+        if headers.get("Sec-Fetch-Site") in _STRANGERS and headers.get("Sec-Fetch-Mode") != "navigate":
+            raise web.HTTPForbidden(text="this came from another origin than the page itself\n")
         calls = request.method not in ("GET", "HEAD") or "Upgrade" in request.headers
         if calls and not _same_origin(request.headers.get("Origin", ""), host):
             raise web.HTTPForbidden(text="this came from another origin than the page itself\n")
