@@ -13,6 +13,7 @@ from scenes.workspace import Workspace
 from sim.batch import BatchSim
 from sim.transforms import Array
 from trajectories import Episode, EpisodeMeta
+from trajectories.poses import sign_continuous
 
 
 @dataclass(frozen=True)
@@ -111,6 +112,9 @@ def build_episode(
     qvel = _component(sim, states, "qvel")[:-1]
     _, speeds = robot.joint_addresses(sim.model)
     measured = tape.rows(lane, "measured")
+    # Where a demo's stretch meets a bridge, the same rotation may come with the other sign.
+    aim = tape.rows(lane, "tool").copy()
+    aim[:, 3:] = sign_continuous(aim[:, 3:])
     opening = robot.opening(qpos[:, robot.finger_addresses(sim.model)]).clip(0, 1)
     arrays: dict[str, np.ndarray] = {
         "observation/joint_position": measured,
@@ -119,7 +123,7 @@ def build_episode(
         "observation/tool_pose_in_base": robot.chain.forward(measured.astype(float)).astype(np.float32),
         "action/intended": tape.rows(lane, "intended").copy(),
         "action/executed": tape.rows(lane, "executed").copy(),
-        "action/tool_pose_in_base": tape.rows(lane, "tool").copy(),
+        "action/tool_pose_in_base": aim,
         "subtask": tape.rows(lane, "subtask").copy(),
         "source/demo": tape.rows(lane, "demo").copy(),
         "source/step": tape.rows(lane, "step").copy(),

@@ -163,6 +163,13 @@ def test_motion_noise_is_in_what_was_executed_and_not_in_what_was_intended(lifte
         assert np.linalg.norm(pose[:, :3] - episode.arrays["action/tool_pose_in_base"][:, :3], axis=1).max() < 1.1e-3
 
 
+def test_quaternions_do_not_jump_between_q_and_minus_q(lifted: ChunkResult, stacked: ChunkResult) -> None:
+    for episode in (*lifted.episodes, *stacked.episodes):
+        for key in ("action/tool_pose_in_base", "observation/tool_pose_in_base", "objects/cube_1"):
+            q = episode.arrays[key][:, 3:]
+            assert (np.sum(q[1:] * q[:-1], axis=1) > 0).all(), key
+
+
 def test_without_noise_both_actions_are_the_same(lift_demos: list[Demo]) -> None:
     episode = engine(lift_demos, domain=NONE, noise=MotionNoise(std=0.0)).make([0]).episodes[0]
     np.testing.assert_array_equal(episode.arrays["action/executed"], episode.arrays["action/intended"])
