@@ -87,7 +87,7 @@ def demo_of(episode: Episode, task: Task, index: int, path: str | Path, store: s
         InputError: it lacks the task's objects, or their roles.
     """
     arrays, meta, i = episode.arrays, episode.meta, index
-    missing = [name for name in task.objects if f"objects/{name}" not in arrays]
+    missing = [name for name in task.own if f"objects/{name}" not in arrays]
     if missing:
         raise InputError(f"demo {i} in '{path}' lacks the poses of {', '.join(missing)}; '{task.name}' needs them")
     roles = meta.extra.get("roles") or task.fixed_roles()
@@ -101,7 +101,7 @@ def demo_of(episode: Episode, task: Task, index: int, path: str | Path, store: s
         joints=arrays["observation/joint_position"].astype(float),
         target=_unit(arrays["action/tool_pose_in_base"]),
         gripper=arrays["action/intended"][:, -1].astype(float),
-        objects={name: _unit(arrays[f"objects/{name}"]) for name in task.objects},
+        objects={name: _unit(arrays[f"objects/{name}"]) for name in task.own},
         signals={k.removeprefix("signals/"): v for k, v in arrays.items() if k.startswith("signals/")},
         roles=roles,
     )

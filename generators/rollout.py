@@ -135,7 +135,7 @@ def build_episode(
         arrays[f"images/{camera}"] = frames
     for field in scene.fields(workspace):
         arrays[f"model/{field}"] = sim.batch.expand(field)[lane][None].copy()
-    extra = {"roles": scene.roles, **meta.pop("extra", {})}
+    extra = {"roles": scene.roles, "level": workspace.task.level, **meta.pop("extra", {})}
     return Episode(
         arrays,
         EpisodeMeta(

@@ -5,10 +5,11 @@ Three cubes of 46.8 mm stand at x 0.40 to 0.60 m, y -0.10 to 0.10 m, yaw -1 to 1
 
 import numpy as np
 
-from handful import JobError
+from scenes.distractors import DISTRACTORS
+from scenes.placement import Region
 from scenes.props import cube
-from scenes.task import Subtask, Task, World, pick
-from sim.transforms import Array, quat_about_z, quat_rotate
+from scenes.task import Reset, Subtask, Task, World, pick
+from sim.transforms import Array, quat_rotate
 
 EDGE = 0.0468  # [m]
 MASS = 0.08  # [kg]
@@ -28,17 +29,12 @@ class _Cubes(Task):
         cube("cube_2", "red", EDGE, MASS),
         cube("cube_3", "green", EDGE, MASS),
     )
-
-    def draw_poses(self, rng: np.random.Generator) -> dict[str, Array]:
-        """Draw cubes one after another, each again until it keeps its distance."""
-        placed: list[Array] = []
-        for _ in range(10_000):
-            xy = np.array([rng.uniform(*X_RANGE), rng.uniform(*Y_RANGE)])
-            if all(np.hypot(*(xy - other[:2])) >= MIN_DISTANCE for other in placed):
-                placed.append(np.array([*xy, EDGE / 2, *quat_about_z(rng.uniform(*YAW_RANGE))]))
-                if len(placed) == len(self.objects):
-                    return dict(zip(self.objects, placed, strict=True))
-        raise JobError(f"could not place {len(self.objects)} cubes {MIN_DISTANCE} m apart in {X_RANGE} x {Y_RANGE} m")
+    levels = {  # noqa: RUF012  read-only table of the class
+        "D0": Reset(Region(X_RANGE, Y_RANGE, YAW_RANGE)),
+        "D1": Reset(Region((0.30, 0.70), (-0.20, 0.20), (-2.0, 2.0)), (-0.03, 0.03), DISTRACTORS),
+        "D2": Reset(Region((0.30, 0.72), (-0.30, 0.30), (-np.pi, np.pi)), (-0.05, 0.05), DISTRACTORS),
+    }
+    apart = MIN_DISTANCE
 
 
 class Lift(_Cubes):
@@ -61,7 +57,7 @@ class Lift(_Cubes):
 
     def draw_roles(self, rng: np.random.Generator) -> dict[str, str]:
         """Any of the three cubes is the target."""
-        return {"target": self.objects[rng.integers(len(self.objects))]}
+        return {"target": self.own[rng.integers(len(self.own))]}
 
     def goal(self, world: World, roles: dict[str, np.ndarray]) -> np.ndarray:
         """The target is in the air, between the fingers."""

@@ -106,6 +106,8 @@ def draw_scene(workspace: Workspace, domain: Domain, namespace: Namespace, seed:
     poses = {name: [float(v) for v in pose] for name, pose in task.draw_poses(rng).items()}
     instruction = sentences[rng.integers(len(sentences))]
     drawn = physics.draw(domain.physics, rng, tuple(workspace.object_qpos), len(workspace.embodiment.joints))
+    if task.reset.table_height != (0.0, 0.0):
+        drawn["table_height"] += float(rng.uniform(*task.reset.table_height))
     looks = random_stream(namespace, seed, task.name, index, "appearance")
     ledger = {
         "poses": poses,

@@ -5,12 +5,14 @@ that lifted the red cube serves a scene that asks for the blue one.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
 from handful import unknown_name
+from scenes.placement import Range, Region, check_room, place
 from scenes.props import Prop
 from sim.transforms import Array
 
@@ -53,6 +55,21 @@ class World:
     table_height: Array
 
 
+@dataclass(frozen=True)
+class Reset:
+    """How far a level's scenes lie apart.
+
+    Attributes:
+        region: where objects start.
+        table_height: what is added to the height that the domain draws for the table [m].
+        distractors: objects that the task is not about.
+    """
+
+    region: Region
+    table_height: Range = (0.0, 0.0)
+    distractors: tuple[Prop, ...] = ()
+
+
 class Task(ABC):
     """A family of scenes with one goal."""
 
@@ -68,8 +85,12 @@ class Task(ABC):
     ends_in_release: bool
     # Control steps after which a rollout has failed.
     horizon: int
-    # How far apart scenes lie: reset distributions from narrow to wide. The first is where the seed demos are from.
-    levels: tuple[str, ...] = ("D0",)
+    # Reset distributions by level, from narrow to wide. D0 is where the seed demos are from.
+    levels: Mapping[str, Reset]
+    # Least distance between the centres of two objects as they start [m].
+    apart: float = 0.0
+    # Sentences that mean the same and are never in training data.
+    held_out: tuple[str, ...] = ()
     # Sentences; {role} stands for the colour of the object in that role. The first is the canonical one.
     sentences: tuple[str, ...]
 
@@ -82,6 +103,29 @@ class Task(ABC):
         if level not in self.levels:
             raise unknown_name(f"level of task '{self.name}'", level, self.levels)
         self.level = level
+        # What the task is about comes first, then what only stands in the way.
+        self.own = type(self).objects
+        self.props = type(self).props + self.levels[level].distractors
+        self.objects = tuple(prop.name for prop in self.props)
+        check_room(self.props, self.regions(), self.apart)
+
+    @property
+    def reset(self) -> Reset:
+        """How this level's scenes are drawn."""
+        return self.levels[self.level]
+
+    def regions(self) -> dict[str, Region]:
+        """Where each object may start; by default all of them in the level's one region."""
+        return dict.fromkeys(self.objects, self.reset.region)
+
+    def draw_poses(self, rng: np.random.Generator) -> dict[str, Array]:
+        """Draw where the objects stand at this level: name -> (7,) pose relative to the table's surface."""
+        return place(self.props, self.regions(), rng, self.apart)
+
+    def placement(self, subtask: Subtask, roles: dict[str, str]) -> Array:
+        """Where a placement puts the held object, (7,) in the reference object's frame; by default on top of it."""
+        below, held = self.prop(roles[subtask.reference]), self.prop(roles[subtask.held or subtask.reference])
+        return np.array([0.0, 0.0, below.half[2] + held.half[2], 1.0, 0.0, 0.0, 0.0])
 
     def prop(self, name: str) -> Prop:
         """The object of a name."""
@@ -90,10 +134,6 @@ class Task(ABC):
     @abstractmethod
     def draw_roles(self, rng: np.random.Generator) -> dict[str, str]:
         """Draw which object plays which role: role -> object name."""
-
-    @abstractmethod
-    def draw_poses(self, rng: np.random.Generator) -> dict[str, Array]:
-        """Draw where the objects stand at this level: name -> (7,) pose relative to the table's surface."""
 
     @abstractmethod
     def goal(self, world: World, roles: dict[str, np.ndarray]) -> np.ndarray:

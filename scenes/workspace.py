@@ -7,6 +7,7 @@ so nothing is compiled per episode.
 import hashlib
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import Any, Protocol
 
 import mujoco
 import numpy as np
@@ -23,6 +24,14 @@ _TABLE_HALF = (0.5, 0.6, 0.02)  # [m]
 
 # An object's spin counts as speed at this lever arm [m].
 _SPIN_ARM = 0.05
+
+
+class Origin(Protocol):
+    """What an episode's metadata says about where it was made."""
+
+    task: str
+    embodiment: str
+    extra: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -98,6 +107,12 @@ def build_workspace(task_name: str, embodiment: str = "panda") -> Workspace:
         object_qvel={name: int(model.jnt_dofadr[j]) for name, j in joints.items()},
         fixed={prop.name: int(model.body(prop.name).id) for prop in task.props if prop.fixed},
     )
+
+
+def workspace_of(meta: Origin) -> Workspace:
+    """The workspace that a stored episode was made in, by its metadata: task, level and robot."""
+    level = meta.extra.get("level", "D0")
+    return build_workspace(meta.task if level == "D0" else f"{meta.task}:{level}", meta.embodiment)
 
 
 def _set_options(spec: mujoco.MjSpec) -> None:
