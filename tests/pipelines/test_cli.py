@@ -23,6 +23,7 @@ VERBS = [
     "quickstart",
     "record",
     "import",
+    "export",
     "scenes",
     "generate",
     "inspect",
@@ -280,7 +281,7 @@ def test_evaluate_takes_several_domains(handful, install, words):
     assert "90.0 % (90 of 100; 95 % interval 82.6 to 94.5 %)" in err
 
 
-def test_record_import_scenes_and_quickstart_pass_their_options(handful, install):
+def test_record_import_export_scenes_and_quickstart_pass_their_options(handful, install):
     record = install("record", {"episodes": 3})
     assert handful("record", "--task", "lift", "--out", "d", "--episodes", "3", "--domain", "twin/dev-0", "a=1")[0] == 0
     assert {k: v for k, v in record.called.items() if k != "progress"} == {
@@ -295,11 +296,29 @@ def test_record_import_scenes_and_quickstart_pass_their_options(handful, install
     importing = install("importing", {"episodes": 10, "frames": 2000})
     code, out, _ = handful("import", "isaaclab-mimic", "h.hdf5", "--task", "stack_three", "--out", "h.zarr", "--json")
     assert json.loads(out) == {"episodes": 10, "frames": 2000}
-    assert importing.called == {
+    assert {k: v for k, v in importing.called.items() if k != "progress"} == {
         "format": "isaaclab-mimic",
         "path": Path("h.hdf5"),
         "task": "stack_three",
         "out": Path("h.zarr"),
+        "mapping": None,
+        "source": None,
+        "selection": None,
+    }
+    options = ("--mapping", "m.yaml", "--source", "lab", "--filter", "valid")
+    assert handful("import", "robomimic", "h.hdf5", "--out", "h.zarr", *options)[0] == 0
+    assert [importing.called[k] for k in ("task", "mapping", "source", "selection")] == [None, "m.yaml", "lab", "valid"]
+    exporting = install("exporting", {"episodes": 10, "frames": 2000})
+    options = ("--out", "l", "--images", "video", "--action", "intended", "--no-next-obs", "--json")
+    code, out, _ = handful("export", "lerobot", "h.zarr", *options)
+    assert (code, json.loads(out)) == (0, {"episodes": 10, "frames": 2000})
+    assert {k: v for k, v in exporting.called.items() if k != "progress"} == {
+        "format": "lerobot",
+        "store": Path("h.zarr"),
+        "out": Path("l"),
+        "images": "video",
+        "action": "intended",
+        "next_obs": False,
     }
     scenes = install("scenes", {"scenes": [], "randomisation": {}})
     code, out, _ = handful("scenes", "--task", "lift", "--grid", "2", "--out", "s.png", "--json")

@@ -7,7 +7,7 @@ read. Everything is read and checked once in a process of its own before anythin
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,8 @@ _LINE = 64 << 20
 # start [s].
 _VIDEO_RATE, _RATE, _START = 1e5, 5e6, 60.0
 
+Progress = Callable[[int, int], None]
+
 
 @dataclass(frozen=True)
 class _Request:
@@ -68,6 +70,7 @@ def import_lerobot(
     forward: Forward | None = None,
     task: str | None = None,
     source_name: str = "lerobot",
+    progress: Progress = lambda done, total: None,
 ) -> dict[str, int]:
     """Import a LeRobotDataset v3.0 into a new store.
 
@@ -78,6 +81,7 @@ def import_lerobot(
         forward: kinematics, for a mapping that asks for them.
         task: name of the task that the data set must show; None: whatever it shows.
         source_name: the domain of a data set by others is called "real/<source_name>".
+        progress: called with the number of episodes read and their total, once all are checked.
 
     Returns:
         {"episodes": ..., "frames": ...}
@@ -99,7 +103,13 @@ def import_lerobot(
     plan: dict[str, Any] = {"import": "lerobot", "files": _fingerprint(path)}
     if mapping is not None:
         plan |= {"mapping": mapping.to_json(), "source": source_name}
-    return fill_store(store_path, plan, _episodes(path, request, forward))
+    return fill_store(store_path, plan, _counted(_episodes(path, request, forward), read_info(path).episodes, progress))
+
+
+def _counted(episodes: Iterator[Episode], total: int, progress: Progress) -> Iterator[Episode]:
+    for done, episode in enumerate(episodes, start=1):
+        yield episode
+        progress(done, total)
 
 
 def check_folder(path: Path, request: str) -> dict[str, int]:
