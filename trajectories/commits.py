@@ -16,8 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from handful import InputError
-from trajectories.canonical import canonical_json, disk_errors, sync_to_disk, sync_tree, write_whole
+from handful import InputError, JobError
+from trajectories.canonical import canonical_json, disk_errors, sha256, sync_to_disk, sync_tree, write_whole
+from trajectories.catalogue import Entry
 from trajectories.codecs import Encoding
 from trajectories.index import summarise
 from trajectories.layout import manifest_path, part_folder
@@ -39,7 +40,7 @@ def check_part(
     scenes: Scenes,
     dumps: Dumps,
     encoding: Encoding,
-    other: Manifest | None,
+    other: Entry | None,
 ) -> None:
     """Refuse what must not be committed, before anything is written.
 
@@ -63,7 +64,7 @@ def check_part(
             raise InputError(f"episode {index} of part {part}: {error}") from error
     specs = array_specs(episodes)
     if other is not None and specs and specs != other.arrays:
-        raise InputError(f"part {part} {spec_difference(other, specs)}")
+        raise InputError(f"part {part} {spec_difference(other.part, other.arrays, specs)}")
     for key, spec in specs.items():
         try:
             encoding.of(key).check(np.dtype(spec["dtype"]), tuple(spec["row"]))
@@ -89,11 +90,23 @@ def commit_part(
     scenes: Scenes,
     dumps: Dumps,
     encoding: Encoding,
+    promised: str | None,
 ) -> None:
     """Write checked content as part `part`; a part that is committed already is kept as it is.
 
+    Args:
+        store: the store.
+        plan_digest: SHA-256 of its plan.
+        part: index of the chunk.
+        episodes: what was kept.
+        scenes: records of the scenes tried.
+        dumps: arrays to keep beside the episodes.
+        encoding: how they are to be written.
+        promised: SHA-256 of the manifest that the part has to have, where the store was closed with it.
+
     Raises:
-        JobError: disk full, or the part cannot be written; nothing half-written is left.
+        JobError: disk full, the part cannot be written, or it is not the one that was promised; nothing half-written
+            is left.
     """
     if manifest_path(store, part).exists():
         return
@@ -116,9 +129,16 @@ def commit_part(
                 files=written.files,
                 scenes=[dict(scene) for scene in scenes],
             )
+            record = manifest.to_bytes()
+            if promised not in (None, sha256(record)):
+                raise JobError(
+                    f"part {final.name} of store '{store}' was lost and made again, and came out differently: another "
+                    "processor, MuJoCo or graphics driver than the first time? Make it again where the store was made, "
+                    "or go on without its episodes: handful data filter"
+                )
             _move_in(store, staging, final, manifest)
             if not manifest_path(store, part).exists():
-                write_whole(manifest_path(store, part), manifest.to_bytes())
+                write_whole(manifest_path(store, part), record)
         finally:
             shutil.rmtree(staging, ignore_errors=True)
 

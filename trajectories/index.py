@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from handful import JobError
-from trajectories.canonical import canonical_json
 from trajectories.schema import EpisodeMeta
 
 # Columns of few distinct values; "text" holds (instruction, *paraphrases).
@@ -185,8 +184,3 @@ def join(parts: Sequence[Index]) -> Index:
             joined.append(known[category.codes] if len(known) else category.codes)
         categories[name] = Category(np.concatenate(joined), tuple(codes))
     return Index(**columns, categories=categories)
-
-
-def values_json(index: Index) -> bytes:
-    """The values of all categories, as canonical JSON."""
-    return canonical_json({name: list(category.values) for name, category in index.categories.items()})

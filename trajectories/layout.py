@@ -1,24 +1,27 @@
 """Where things lie in a store, and how to tell that a folder is one.
 
-<store>/zarr.json                root group, attributes {"handful_format": 2}; written last when a store is made
+<store>/zarr.json                root group, attributes {"handful_format": 2, "handful_plan": <plan digest>};
+                                 written last when a store is made
 <store>/plan.json                the plan that made it; its SHA-256 is the plan digest
 <store>/parts/<8 digits>/        one part per chunk of the plan: arrays, episodes.jsonl, dumps/<name>.npz
 <store>/manifest/<8 digits>.json the commit record of that part, written after everything else of it
 <store>/seal.json                once the job is done: how many parts, episodes and scene records are exposed
+<store>/index.npz                the catalogue of these; its SHA-256 is in the seal
 """
 
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
 
 from handful import InputError, JobError, unknown_name
-from trajectories.canonical import canonical_json, disk_errors, write_whole
+from trajectories.canonical import canonical_json, disk_errors, sha256, write_whole
 from trajectories.schema import FORMAT_VERSION
 from trajectories.staging import PREFIX, sweep
 
-ROOT: dict[str, Any] = {"attributes": {"handful_format": FORMAT_VERSION}, "node_type": "group", "zarr_format": 3}
-PART_NAME = re.compile(r"\d{8}")
+PART_NAME = re.compile(r"\d{8}", re.ASCII)
+_MANIFEST_NAME = re.compile(r"\d{8}\.json", re.ASCII)
 
 
 def part_folder(store: Path, part: int) -> Path:
@@ -31,10 +34,29 @@ def manifest_path(store: Path, part: int) -> Path:
     return store / "manifest" / f"{part:08d}.json"
 
 
+def seal_path(store: Path) -> Path:
+    """The seal of a finished store."""
+    return store / "seal.json"
+
+
+def index_path(store: Path) -> Path:
+    """The catalogue of a finished store."""
+    return store / "index.npz"
+
+
+def root_json(plan: dict[str, Any]) -> bytes:
+    """The bytes of a store's zarr.json."""
+    attributes = {"handful_format": FORMAT_VERSION, "handful_plan": sha256(canonical_json(plan))}
+    return canonical_json({"attributes": attributes, "node_type": "group", "zarr_format": 3})
+
+
 def committed_parts(store: Path) -> list[int]:
     """Indices of the parts that have a manifest object now, in order."""
-    names = (path.stem for path in (store / "manifest").glob("*.json"))
-    return sorted(int(name) for name in names if PART_NAME.fullmatch(name))
+    try:
+        names = os.listdir(store / "manifest")
+    except FileNotFoundError:
+        return []
+    return sorted(int(name[:8]) for name in names if _MANIFEST_NAME.fullmatch(name))
 
 
 def make_store(store: Path, plan: dict[str, Any]) -> None:
@@ -42,18 +64,19 @@ def make_store(store: Path, plan: dict[str, Any]) -> None:
 
     Raises:
         InputError: the path holds something that is not a store.
-        JobError: the path cannot be written.
+        JobError: the path cannot be written, or holds a store that has lost its root.
     """
     if store.exists() and not store.is_dir():
         raise InputError(f"'{store}' is a file, not a store; give another path")
     if not (store / "zarr.json").exists():
+        _refuse_rootless(store)
         strangers = sorted(p.name for p in store.iterdir() if not _is_embryo(p)) if store.exists() else []
         if strangers:
             raise InputError(f"'{store}' exists and is not a store (it holds '{strangers[0]}'); give another path")
         with disk_errors(f"store '{store}'"):
             store.mkdir(parents=True, exist_ok=True)
             write_whole(store / "plan.json", canonical_json(plan))
-            write_whole(store / "zarr.json", canonical_json(ROOT))
+            write_whole(store / "zarr.json", root_json(plan))
     with disk_errors(f"store '{store}'"):
         for folder in (store, store / "parts", store / "manifest"):
             folder.mkdir(exist_ok=True)
@@ -70,25 +93,50 @@ def read_plan(store: Path) -> dict[str, Any]:
     if not store.exists():
         raise unknown_name(f"store in '{store.parent}'", store.name, _stores_in(store.parent))
     if not (store / "zarr.json").is_file():
+        _refuse_rootless(store)
         raise InputError(f"'{store}' is not a trajectory store (it has no zarr.json){_nearby(store)}")
     try:
-        attributes = json.loads((store / "zarr.json").read_bytes()).get("attributes", {})
+        root = (store / "zarr.json").read_bytes()
+        attributes = json.loads(root).get("attributes", {})
         version, kind = attributes.get("handful_format"), attributes.get("handful_kind")
     except (OSError, ValueError, AttributeError) as error:
         raise JobError(f"store '{store}' is damaged: its zarr.json cannot be read ({error})") from error
     if version is None:
         raise InputError(f"'{store}' is a Zarr group but not a trajectory store{_nearby(store)}")
-    if version != FORMAT_VERSION:
-        raise InputError(f"store '{store}' has format {version}; this version of handful reads format {FORMAT_VERSION}")
+    _check_version(store, version)
     if kind is not None:
         raise InputError(f"'{store}' is a {kind}, which refers to stores; this needs a store itself")
     try:
-        plan = json.loads((store / "plan.json").read_bytes())
+        data = (store / "plan.json").read_bytes()
+        plan = json.loads(data)
     except (OSError, ValueError) as error:
         raise JobError(f"store '{store}' is damaged: its plan.json cannot be read ({error})") from error
     if not isinstance(plan, dict):
         raise JobError(f"store '{store}' is damaged: its plan.json holds no plan")
+    if attributes.get("handful_plan") != sha256(data):
+        raise JobError(f"store '{store}' is damaged: its plan.json, or the digest of it in its zarr.json, has changed")
+    if root != root_json(plan):
+        raise JobError(f"store '{store}' is damaged: its zarr.json has changed")
     return plan
+
+
+def _check_version(store: Path, version: Any) -> None:
+    if version == FORMAT_VERSION:
+        return
+    message = f"store '{store}' has format {version}; this version of handful reads format {FORMAT_VERSION}"
+    if isinstance(version, int) and 1 <= version < FORMAT_VERSION:
+        raise InputError(f"{message}: make one of it with: handful data migrate {store} --out NEW")
+    if isinstance(version, int) and version > FORMAT_VERSION:
+        raise InputError(f"{message}: a newer version of handful wrote it, and is needed to read it")
+    raise InputError(message)
+
+
+def _refuse_rootless(store: Path) -> None:
+    """Tell a store without its root from a folder that never was a store."""
+    if (store / "plan.json").is_file() and ((store / "parts").is_dir() or (store / "manifest").is_dir()):
+        raise JobError(
+            f"store '{store}' is damaged: its zarr.json is missing; try to restore it with: handful data repair {store}"
+        )
 
 
 def plan_differences(old: Any, new: Any, prefix: str = "") -> list[str]:

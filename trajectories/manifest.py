@@ -57,13 +57,14 @@ def list_files(folder: Path) -> dict[str, dict[str, Any]]:
     }
 
 
-def load_manifest(path: Path, part: int, plan: str) -> Manifest:
+def load_manifest(path: Path, part: int, plan: str, digest: str | None = None) -> Manifest:
     """Read a commit record and check that it is undamaged and belongs here.
 
     Args:
         path: the object's file.
         part: the index it must have.
         plan: the plan digest it must have.
+        digest: SHA-256 that its bytes must have, where that is known.
 
     Raises:
         JobError: it is missing, damaged, or of another part or plan.
@@ -82,10 +83,12 @@ def load_manifest(path: Path, part: int, plan: str) -> Manifest:
         raise JobError(f"{path}: the manifest is that of part {manifest.part}, not of part {part}")
     if manifest.plan != plan:
         raise JobError(f"{path}: the part was made by another plan ({manifest.plan[:12]}, not {plan[:12]})")
+    if digest is not None and sha256(data) != digest:
+        raise JobError(f"{path}: the manifest is not the one that the store was closed with")
     return manifest
 
 
-def spec_difference(first: Manifest, arrays: dict[str, dict[str, Any]]) -> str:
-    """What to say about a part whose arrays are not like those of `first`."""
-    names = sorted(key for key in first.arrays.keys() | arrays.keys() if first.arrays.get(key) != arrays.get(key))
-    return f"has other keys, dtypes or shapes than part {first.part:08d} in: {', '.join(names)}"
+def spec_difference(part: int, first: dict[str, dict[str, Any]], arrays: dict[str, dict[str, Any]]) -> str:
+    """What to say about a part whose arrays are not like those of `part`."""
+    names = sorted(key for key in first.keys() | arrays.keys() if first.get(key) != arrays.get(key))
+    return f"has other keys, dtypes or shapes than part {part:08d} in: {', '.join(names)}"

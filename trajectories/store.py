@@ -6,9 +6,8 @@ workers ran it. `trajectories.layout` draws the tree.
 
 import json
 import os
-from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
-from itertools import accumulate
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -16,28 +15,31 @@ import numpy as np
 
 from handful import InputError, JobError, unknown_name
 from trajectories.canonical import canonical_json, disk_errors, sha256, write_whole
+from trajectories.catalogue import Catalogue, Entry, build, entry_of
 from trajectories.codecs import encoding_of
 from trajectories.commits import check_part, commit_part
 from trajectories.dataset import Dataset
-from trajectories.index import Index, join, part_index
+from trajectories.index import Index
 from trajectories.layout import (
     PART_NAME,
     committed_parts,
+    index_path,
     make_store,
     manifest_path,
     part_folder,
     plan_differences,
     read_plan,
+    seal_path,
 )
-from trajectories.manifest import Manifest, load_manifest, spec_difference
+from trajectories.manifest import Manifest, load_manifest
 from trajectories.parts import PartReader
 from trajectories.schema import Episode, EpisodeMeta, lookup
-from trajectories.seal import load_seal, plan_seal
+from trajectories.seal import Seal, load_catalogue, load_seal, plan_seal, sealed_catalogue
 from trajectories.staging import discard, sweep
 from trajectories.verification import verify_store
 
 # An open part costs some 100 kB; a store may have very many.
-_OPEN_PARTS = 1024
+_OPEN_PARTS = 512
 
 
 class Store(Dataset):
@@ -51,10 +53,12 @@ class Store(Dataset):
         self.plan = plan
         self.plan_digest = sha256(canonical_json(plan, "plan"))
         self._writable = writable
-        self._manifests: dict[int, Manifest] = {}
-        self._readers: dict[int, PartReader] = {}
-        self._index: Index | None = None
-        self._exposed: tuple[list[Manifest], list[int]] | None = None
+        # These caches are safe to share between threads.
+        self._manifest = lru_cache(_OPEN_PARTS)(self._load_manifest)
+        self._reader = lru_cache(_OPEN_PARTS)(self._open_part)
+        # Of an unfinished store, by part; of a finished one, only what commits and seals looked at.
+        self._entries: dict[int, Entry] = {}
+        self._catalogue: Catalogue | None = None
 
     def __reduce__(self) -> tuple[Callable[..., "Store"], tuple[Path, dict[str, Any], bool]]:
         return Store, (self.path, self.plan, self._writable)
@@ -119,10 +123,11 @@ class Store(Dataset):
             JobError: disk full, or the part cannot be written; nothing half-written is left.
         """
         self._require_writable()
-        filled = (self._manifest(index) for index in self.committed() if index != part)
         encoding = encoding_of(self.plan)
-        check_part(part, episodes, scenes, dumps or {}, encoding, next((m for m in filled if m.arrays), None))
-        commit_part(self.path, self.plan_digest, part, episodes, scenes, dumps or {}, encoding)
+        others = (self._entry(index) for index in self.committed() if index != part)
+        check_part(part, episodes, scenes, dumps or {}, encoding, next((e for e in others if e.arrays), None))
+        promised = self._promised(part)
+        commit_part(self.path, self.plan_digest, part, episodes, scenes, dumps or {}, encoding, promised)
         self.refresh()
 
     def seal(self, episodes: int | None) -> None:
@@ -136,9 +141,14 @@ class Store(Dataset):
             JobError: a part in between was never committed.
         """
         self._require_writable()
-        seal = plan_seal(self.path, episodes, self.committed(), self._manifest)
+        old = load_seal(self.path)
+        seal, catalogue = plan_seal(self.path, episodes, self.committed(), self._manifest, self._entry)
+        self._require_same(old, seal, catalogue)
         with disk_errors(f"seal of store '{self.path}'"):
-            write_whole(self.path / "seal.json", seal.to_bytes())
+            # The seal first: a store that was killed in between is closed, and its catalogue can be made again.
+            for path, data in ((seal_path(self.path), seal.to_bytes()), (index_path(self.path), catalogue.to_bytes())):
+                if not path.is_file() or path.read_bytes() != data:
+                    write_whole(path, data)
             for part in self.committed()[seal.parts :]:
                 manifest_path(self.path, part).unlink(missing_ok=True)
             for folder in sorted((self.path / "parts").iterdir()):
@@ -149,25 +159,43 @@ class Store(Dataset):
 
     def refresh(self) -> None:
         """Look again at what is committed: other processes may have added parts since the last look."""
-        self._exposed = None
-        self._index = None
+        self._catalogue = None
         committed = set(self.committed())
-        self._manifests = {part: m for part, m in self._manifests.items() if part in committed}
-        self._readers = {part: r for part, r in self._readers.items() if part in committed}
+        self._entries = {part: entry for part, entry in self._entries.items() if part in committed}
+        self._manifest.cache_clear()
+        self._reader.cache_clear()
 
     def __len__(self) -> int:
         """Number of episodes exposed."""
-        return self._exposed_parts()[1][-1]
+        return len(self.index())
+
+    def catalogue(self) -> Catalogue:
+        """What is exposed: the index of episodes, and one row per part that holds them.
+
+        Raises:
+            JobError: the seal, the catalogue or a manifest is missing or damaged.
+        """
+        if self._catalogue is None:
+            seal = load_seal(self.path)
+            if seal is None:
+                self._catalogue = build(str(self.path), [self._entry(part) for part in self.committed()])
+            else:
+                self._catalogue = sealed_catalogue(self.path, seal, self._entry)
+        return self._catalogue
+
+    def index(self) -> Index:
+        """One row per exposed episode, in columns."""
+        return self.catalogue().index
 
     @property
     def parts(self) -> int:
         """Number of parts that hold the exposed episodes."""
-        return len(self._exposed_parts()[0])
+        return len(self.catalogue().parts)
 
     @property
     def bytes(self) -> int:
         """Size of these parts' files."""
-        return sum(manifest.size for manifest in self._exposed_parts()[0])
+        return int(self.catalogue().parts.bytes.sum())
 
     @property
     def sealed_episodes(self) -> int | None:
@@ -177,12 +205,12 @@ class Store(Dataset):
 
     def keys(self) -> list[str]:
         """The schema keys that every episode has, sorted."""
-        return sorted(self._specs())
+        return sorted(self.catalogue().arrays)
 
     def row_shape(self, key: str) -> tuple[int, ...]:
         """Shape of one row of a key, known without reading any data."""
         self._require_key(key)
-        return tuple(self._specs()[key]["row"])
+        return tuple(self.catalogue().arrays[key]["row"])
 
     def chunk_rows(self, key: str) -> int:
         """How many rows of a key are compressed together; runs that start at a multiple of it read least.
@@ -190,25 +218,13 @@ class Store(Dataset):
         Rows are counted over a part (`Index.first`), not over an episode.
         """
         self._require_key(key)
-        return next(m.chunks for m in self._exposed_parts()[0] if m.arrays)[key]
-
-    def index(self) -> Index:
-        """One row per exposed episode, in columns."""
-        if self._index is None:
-            manifests, ends = self._exposed_parts()
-            self._index = join([part_index(m.part, m.lengths, m.summary) for m in manifests]).take(slice(ends[-1]))
-        return self._index
-
-    def episode_lengths(self) -> np.ndarray:
-        """Number of control steps of each exposed episode, (episodes,) int64."""
-        manifests, ends = self._exposed_parts()
-        return np.array([length for manifest in manifests for length in manifest.lengths], np.int64)[: ends[-1]]
+        return self.catalogue().chunks[key]
 
     def scene_records(self) -> list[dict[str, Any]]:
         """The records of all scenes tried, in order, up to the seal."""
-        records = [record for manifest in self._exposed_parts()[0] for record in manifest.scenes]
-        seal = load_seal(self.path)
-        return records if seal is None else records[: seal.scenes]
+        parts = self.catalogue().parts
+        exposed = zip(parts.number.tolist(), parts.scenes.tolist(), strict=True)
+        return [record for part, count in exposed for record in self._manifest(part).scenes[:count]]
 
     def part_records(self, part: int) -> list[dict[str, Any]]:
         """The records of the scenes tried in one committed part."""
@@ -273,7 +289,9 @@ class Store(Dataset):
 
     def dumps(self) -> list[tuple[int, str]]:
         """Part and name of everything that was dumped while the exposed parts were made, in order."""
-        found = [(m.part, PurePosixPath(file)) for m in self._exposed_parts()[0] for file in sorted(m.files)]
+        parts = self.catalogue().parts
+        manifests = [self._manifest(part) for part in parts.number[parts.dumps > 0].tolist()]
+        found = [(m.part, PurePosixPath(file)) for m in manifests for file in sorted(m.files)]
         return [(part, file.stem) for part, file in found if file.parts[0] == "dumps"]
 
     def verify(self, parts: Sequence[int] | None = None) -> list[str]:
@@ -289,47 +307,50 @@ class Store(Dataset):
             raise InputError(f"store '{self.path}' was opened for reading; open it with Store.create to write")
 
     def _require_key(self, key: str) -> None:
-        if key not in self._specs():
+        if key not in self.catalogue().arrays:
             raise unknown_name(f"key of store '{self.path}'", key, self.keys())
 
-    def _manifest(self, part: int) -> Manifest:
-        if part not in self._manifests:
-            self._manifests[part] = load_manifest(manifest_path(self.path, part), part, self.plan_digest)
-        return self._manifests[part]
+    def _load_manifest(self, part: int) -> Manifest:
+        return load_manifest(manifest_path(self.path, part), part, self.plan_digest, self._promised(part))
 
-    def _reader(self, part: int) -> PartReader:
-        # Taken out and put back, so that the first is always the one unused for longest.
-        reader = self._readers.pop(part, None) or PartReader(part_folder(self.path, part), self._manifest(part))
-        self._readers[part] = reader
-        if len(self._readers) > _OPEN_PARTS:
-            del self._readers[next(iter(self._readers))]
-        return reader
+    def _open_part(self, part: int) -> PartReader:
+        return PartReader(part_folder(self.path, part), self._manifest(part))
 
-    def _exposed_parts(self) -> tuple[list[Manifest], list[int]]:
-        """Exposed parts, and the number of episodes before each and after the last."""
-        if self._exposed is None:
+    def _entry(self, part: int) -> Entry:
+        if part not in self._entries:
+            path = manifest_path(self.path, part)
+            self._entries[part] = entry_of(load_manifest(path, part, self.plan_digest))
+        return self._entries[part]
+
+    def _require_same(self, old: Seal | None, new: Seal, catalogue: Catalogue) -> None:
+        """Refuse to close the store again with other parts than those it was closed with before."""
+        if old is None:
+            return
+        before = load_catalogue(self.path, old)
+        parts = min(old.parts, new.parts)
+        if before is not None:
+            same = np.array_equal(before.parts.digest[:parts], catalogue.parts.digest[:parts])
+        else:
+            same = (old.parts, old.episodes, old.scenes) != (new.parts, new.episodes, new.scenes) or old == new
+        if not same:
+            raise JobError(
+                f"store '{self.path}' cannot be closed: its parts are not those that it was closed with before"
+            )
+
+    def _promised(self, part: int) -> str | None:
+        """SHA-256 of the manifest that a part has to have, where the store was closed with it."""
+        if self._catalogue is None:
             seal = load_seal(self.path)
-            parts = self.committed() if seal is None else list(range(seal.parts))
-            manifests = [self._manifest(part) for part in parts]
-            filled = [manifest for manifest in manifests if manifest.arrays]
-            for manifest in filled[1:]:
-                if manifest.arrays != filled[0].arrays:
-                    difference = spec_difference(filled[0], manifest.arrays)
-                    raise JobError(f"store '{self.path}', part {manifest.part:08d} {difference}")
-            ends = list(accumulate((manifest.episodes for manifest in manifests), initial=0))
-            if seal is not None:
-                if ends[-1] < seal.episodes:
-                    raise JobError(f"store '{self.path}' is damaged: its seal.json promises more than its parts hold")
-                ends[-1] = seal.episodes
-            self._exposed = manifests, ends
-        return self._exposed
-
-    def _specs(self) -> dict[str, dict[str, Any]]:
-        return next((manifest.arrays for manifest in self._exposed_parts()[0] if manifest.arrays), {})
+            if seal is None or part >= seal.parts:
+                return None
+            # Without its catalogue a store is closed again only with the same one; `seal` sees to that.
+            self._catalogue = load_catalogue(self.path, seal)
+            if self._catalogue is None:
+                return None
+        return self._catalogue.parts.digest_of(part)
 
     def _locate(self, episode: int) -> tuple[PartReader, int]:
-        manifests, ends = self._exposed_parts()
-        if not 0 <= episode < ends[-1]:
-            raise InputError(f"store '{self.path}' has {ends[-1]} episodes, counted from 0; there is no {episode}")
-        position = bisect_right(ends, episode) - 1
-        return self._reader(manifests[position].part), episode - ends[position]
+        index = self.index()
+        if not 0 <= episode < len(index):
+            raise InputError(f"store '{self.path}' has {len(index)} episodes, counted from 0; there is no {episode}")
+        return self._reader(int(index.part[episode])), int(index.local[episode])

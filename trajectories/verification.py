@@ -4,17 +4,29 @@ Reading already refuses missing and damaged data; this finds it before anyone de
 are lost, so that the parts concerned can be made again.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from handful import JobError
-from trajectories.canonical import canonical_json, sha256
-from trajectories.layout import PART_NAME, ROOT, committed_parts, manifest_path, part_folder
+from handful import HandfulError, JobError
+from trajectories.canonical import file_sha256, sha256
+from trajectories.catalogue import Catalogue, Entry, build, entry_of
+from trajectories.layout import PART_NAME, committed_parts, index_path, manifest_path, part_folder, read_plan
 from trajectories.manifest import Manifest, list_files, load_manifest
-from trajectories.seal import load_seal
+from trajectories.seal import Seal, load_seal
 from trajectories.staging import PREFIX
 
-_AT_ROOT = {"zarr.json", "plan.json", "seal.json", "parts", "manifest"}
+_AT_ROOT = {"zarr.json", "plan.json", "seal.json", "index.npz", "parts", "manifest"}
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something missing, damaged or foreign in a store."""
+
+    # A sentence, with the episodes it costs.
+    text: str
+    # The part that has to be made again; None where no part is lost.
+    part: int | None = None
 
 
 def verify_store(path: Path, plan_digest: str, only: Sequence[int] | None = None) -> list[str]:
@@ -23,49 +35,99 @@ def verify_store(path: Path, plan_digest: str, only: Sequence[int] | None = None
     Args:
         path: the store.
         plan_digest: SHA-256 of the plan as read from the store.
-        only: look only into these parts; None: into all.
+        only: hash the files of these parts alone; None: of all.
 
     Returns:
         One sentence per problem, in order of parts; empty when the store is whole.
     """
-    problems = []
-    if (path / "zarr.json").read_bytes() != canonical_json(ROOT):
-        problems.append("zarr.json has changed.")
-    if sha256((path / "plan.json").read_bytes()) != plan_digest:
-        problems.append("plan.json is not spelled as it was written.")
-    problems += [f"{p.name} does not belong to the store." for p in _strangers(path)]
+    return [problem.text for problem in find_problems(path, plan_digest, only)]
+
+
+def find_problems(path: Path, plan_digest: str, only: Sequence[int] | None = None) -> Iterator[Problem]:
+    """The problems that `verify_store` tells, one after another."""
+    try:
+        read_plan(path)
+    except HandfulError as error:
+        yield Problem(f"{error}.")
+    for stranger in _strangers(path):
+        yield Problem(f"{stranger.name} does not belong to the store.")
+    seal: Seal | None = None
     try:
         seal = load_seal(path)
     except JobError as error:
-        problems.append(f"{error}.")
-        seal = None
+        yield Problem(f"{error}.")
+    promised = _read_catalogue(path)
+    whole: list[Entry] = []
+    yield from _check_parts(path, plan_digest, only, seal, promised, whole)
+    if seal is None:
+        return
+    if not index_path(path).exists():
+        yield Problem("index.npz is missing; no episode is lost while the manifests are whole.")
+    elif file_sha256(index_path(path)) != seal.index:
+        yield Problem("index.npz is damaged or not that of the seal; no episode is lost while the manifests are whole.")
+    if len(whole) == seal.parts:
+        index = build(str(path), whole, seal.episodes, seal.scenes).to_bytes()
+        if sha256(index) != seal.index:
+            yield Problem(f"the manifests are not those that seal.json was written for: {seal.episodes} episodes.")
 
-    chosen = None if only is None else set(only)
-    committed = committed_parts(path)
-    expected = seal.parts if seal is not None else max(committed, default=-1) + 1
-    folders = [int(p.name) for p in (path / "parts").glob("*") if PART_NAME.fullmatch(p.name)]
-    episodes = 0
+
+def _read_catalogue(path: Path) -> Catalogue | None:
+    """What index.npz says was closed, if it can be read at all; whether it is the right one is asked elsewhere."""
+    try:
+        return Catalogue.from_bytes(index_path(path).read_bytes(), "index.npz")
+    except (OSError, JobError):
+        return None
+
+
+def _check_parts(
+    path: Path,
+    plan_digest: str,
+    only: Sequence[int] | None,
+    seal: Seal | None,
+    promised: Catalogue | None,
+    whole: list[Entry],
+) -> Iterator[Problem]:
+    """The problems of parts; notes in `whole` the entries of those whose manifest is sound, in order."""
+    committed = set(committed_parts(path))
+    closed = len(promised.parts) if promised is not None else 0
+    expected = max(seal.parts if seal is not None else closed, max(committed, default=-1) + 1)
+    folders = {int(p.name) for p in (path / "parts").glob("*") if PART_NAME.fullmatch(p.name)}
+    first: int | None = 0
     for part in sorted({*range(expected), *committed, *folders}):
         folder = part_folder(path, part)
+        exposed = int(promised.parts.episodes[part]) if promised is not None and part < closed else None
         if part in committed:
+            digest = promised.parts.digest_of(part) if promised is not None and seal is not None else None
             try:
-                manifest = load_manifest(manifest_path(path, part), part, plan_digest)
+                manifest = load_manifest(manifest_path(path, part), part, plan_digest, digest)
+                entry = entry_of(manifest)
             except JobError as error:
-                problems.append(f"{error}; its episodes, from {episodes} on, are lost.")
-                continue
-            problems += _check_part(folder, manifest, episodes) if chosen is None or part in chosen else []
-            episodes += manifest.episodes
-        elif chosen is not None and part not in chosen:
-            continue
+                yield Problem(f"{error}; {_lost(first, exposed)}.", part)
+            else:
+                whole.append(entry)
+                exposed = manifest.episodes if exposed is None else exposed
+                if only is None or part in only:
+                    yield from _check_part(folder, manifest, _lost(first, exposed))
         elif folder.exists():
-            problems.append(
-                f"part {folder.name} has no manifest, so it does not count: the job stopped before its end."
+            text = f"part {folder.name} has no manifest, so it does not count: the job stopped before its end"
+            yield Problem(
+                f"{text}." if seal is None else f"{text}, or the manifest was lost; {_lost(first, exposed)}.", part
             )
         else:
-            problems.append(f"part {folder.name} is missing: the job stopped before its end, or the part was deleted.")
-    if seal is not None and seal.episodes > episodes:
-        problems.append(f"seal.json promises {seal.episodes} episodes; the parts hold {episodes}.")
-    return problems
+            text = f"part {folder.name} is missing: the job stopped before its end, or the part was deleted"
+            yield Problem(f"{text}." if seal is None else f"{text}; {_lost(first, exposed)}.", part)
+        first = None if first is None or exposed is None else first + exposed
+
+
+def _lost(first: int | None, count: int | None) -> str:
+    """Which episodes a part's loss costs, by the number of the first of them and how many there are."""
+    if count == 0:
+        return "no episode is lost"
+    if first is None:
+        return "its episodes are lost" if count is None else f"{count} episodes are lost"
+    if count is None:
+        return f"its episodes, from {first} on, are lost"
+    return f"episodes {first} to {first + count - 1} are lost" if count > 1 else f"episode {first} is lost"
 
 
 def _strangers(path: Path) -> list[Path]:
@@ -75,24 +137,20 @@ def _strangers(path: Path) -> list[Path]:
     return sorted(p for p in (*at_root, *inside, *objects) if not p.name.startswith(PREFIX))
 
 
-def _check_part(folder: Path, manifest: Manifest, first: int) -> list[str]:
-    lost = "no episode is lost"
-    if manifest.episodes:
-        last = first + manifest.episodes - 1
-        lost = f"episodes {first} to {last} are lost" if last > first else f"episode {first} is lost"
+def _check_part(folder: Path, manifest: Manifest, lost: str) -> Iterator[Problem]:
     if not folder.is_dir():
-        return [f"part {folder.name} is committed but its folder is missing; {lost}."]
+        yield Problem(f"part {folder.name} is committed but its folder is missing; {lost}.", manifest.part)
+        return
     found = list_files(folder)
-    problems = []
     for name, entry in manifest.files.items():
+        problem = None
         if name not in found:
-            problems.append(f"part {folder.name}: '{name}' is missing; {lost}.")
+            problem = "is missing"
         elif found[name]["bytes"] != entry["bytes"]:
-            sizes = f"{found[name]['bytes']} bytes long instead of {entry['bytes']}"
-            problems.append(f"part {folder.name}: '{name}' is {sizes}; {lost}.")
+            problem = f"is {found[name]['bytes']} bytes long instead of {entry['bytes']}"
         elif found[name]["sha256"] != entry["sha256"]:
-            problems.append(f"part {folder.name}: '{name}' is damaged (its SHA-256 has changed); {lost}.")
-    problems += [
-        f"part {folder.name}: '{name}' does not belong to it." for name in sorted(found.keys() - manifest.files.keys())
-    ]
-    return problems
+            problem = "is damaged (its SHA-256 has changed)"
+        if problem is not None:
+            yield Problem(f"part {folder.name}: '{name}' {problem}; {lost}.", manifest.part)
+    for name in sorted(found.keys() - manifest.files.keys()):
+        yield Problem(f"part {folder.name}: '{name}' does not belong to it.")

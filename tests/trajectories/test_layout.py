@@ -42,7 +42,33 @@ def test_open_refuses_another_format(tmp_path):
     root = json.loads((tmp_path / "s/zarr.json").read_text())
     root["attributes"]["handful_format"] = 99
     (tmp_path / "s/zarr.json").write_text(json.dumps(root))
-    with pytest.raises(InputError, match="has format 99; this version of handful reads format 2"):
+    with pytest.raises(InputError, match=r"has format 99; this version of handful reads format 2: a newer version"):
+        Store.open(tmp_path / "s")
+    root["attributes"]["handful_format"] = 1
+    (tmp_path / "s/zarr.json").write_text(json.dumps(root))
+    with pytest.raises(
+        InputError, match=r"has format 1; .* reads format 2: make one .* handful data migrate .*/s --out"
+    ):
+        Store.create(tmp_path / "s", {})
+
+
+def test_a_store_without_its_root_is_a_damaged_store(tmp_path):
+    Store.create(tmp_path / "s", {})
+    (tmp_path / "s/zarr.json").unlink()
+    for touch in (lambda: Store.open(tmp_path / "s"), lambda: Store.create(tmp_path / "s", {})):
+        with pytest.raises(JobError, match=r"is damaged: its zarr\.json is missing.*handful data repair"):
+            touch()
+
+
+def test_a_plan_or_root_that_has_changed_is_found_even_in_an_empty_store(tmp_path):
+    Store.create(tmp_path / "s", {"seed": 1})
+    (tmp_path / "s/plan.json").write_text('{"seed":2}')
+    with pytest.raises(JobError, match=r"its plan\.json, or the digest of it in its zarr\.json, has changed"):
+        Store.open(tmp_path / "s")
+    (tmp_path / "s/plan.json").write_text('{"seed":1}')
+    root = tmp_path / "s/zarr.json"
+    root.write_bytes(root.read_bytes() + b" ")
+    with pytest.raises(JobError, match=r"its zarr\.json has changed"):
         Store.open(tmp_path / "s")
 
 

@@ -4,6 +4,7 @@ import pytest
 
 from handful import InputError, JobError
 from trajectories import Store
+from trajectories import store as store_module
 
 
 @pytest.fixture
@@ -91,6 +92,80 @@ def test_a_seal_that_cannot_hold_is_refused(tmp_path, chunks, make_store, scene_
     with pytest.raises(JobError, match="cannot be closed: part 00000000 was not committed"):
         gap.seal(None)
     assert gap.committed() == [1]
+
+
+def test_a_store_closed_without_its_catalogue_reads_the_manifests(tmp_path, chunks, make_store, caplog):
+    make_store(tmp_path / "s", chunks).seal(3)
+    whole = Store.open(tmp_path / "s")
+    for damage in (lambda path: path.write_bytes(path.read_bytes()[:-1]), lambda path: path.unlink()):
+        damage(tmp_path / "s/index.npz")
+        store = Store.open(tmp_path / "s")
+        assert store.catalogue().to_bytes() == whole.catalogue().to_bytes()
+        assert "its manifests are read instead" in caplog.text
+        assert any("index.npz is" in problem for problem in store.verify())
+    Store.create(tmp_path / "s", whole.plan).seal(3)
+    assert Store.open(tmp_path / "s").verify() == []
+
+
+def test_a_seal_that_was_killed_before_its_catalogue_is_finished(tmp_path, chunks, make_store, tree, monkeypatch):
+    make_store(tmp_path / "a", chunks).seal(3)
+    store = make_store(tmp_path / "b", chunks)
+    real = store_module.write_whole
+
+    def dying(path, data):
+        if path.name == "index.npz":
+            raise KeyboardInterrupt
+        real(path, data)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store_module, "write_whole", dying)
+        with pytest.raises(KeyboardInterrupt):
+            store.seal(3)
+    assert len(Store.open(tmp_path / "b")) == 3
+    Store.create(tmp_path / "b", store.plan).seal(3)
+    assert tree(tmp_path / "a") == tree(tmp_path / "b")
+
+
+def test_a_whole_store_is_left_untouched_by_a_second_seal(tmp_path, chunks, make_store):
+    store = make_store(tmp_path / "s", chunks)
+    store.seal(3)
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "s").rglob("*") if path.is_file()}
+    Store.create(tmp_path / "s", store.plan).seal(3)
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "s").rglob("*") if path.is_file()} == before
+
+
+def test_a_lost_part_that_comes_out_differently_is_refused(tmp_path, chunks, make_store, make_episode, scene_records):
+    store = make_store(tmp_path / "s", chunks)
+    store.seal(None)
+    (tmp_path / "s/manifest/00000003.json").unlink()
+    again = Store.create(tmp_path / "s", store.plan)
+    with pytest.raises(JobError, match=r"part 00000003 of store .* was lost and made again, and came out differently"):
+        again.commit(3, [make_episode(8)], scene_records(range(7, 9)))
+    assert again.committed() == [0, 1, 2]
+    again.commit(3, chunks[3], scene_records(range(7, 9)))
+    again.seal(None)
+    assert again.verify() == []
+
+
+def test_a_lost_part_and_catalogue_are_found_different_when_closed(
+    tmp_path, chunks, make_store, make_episode, scene_records
+):
+    store = make_store(tmp_path / "s", chunks)
+    store.seal(None)
+    (tmp_path / "s/manifest/00000003.json").unlink()
+    (tmp_path / "s/index.npz").unlink()
+    again = Store.create(tmp_path / "s", store.plan)
+    again.commit(3, [make_episode(8)], scene_records(range(7, 9)))
+    with pytest.raises(JobError, match="its parts are not those that it was closed with before"):
+        again.seal(None)
+
+
+def test_a_seal_that_was_lost_is_missed(tmp_path, chunks, make_store):
+    make_store(tmp_path / "s", chunks).seal(3)
+    (tmp_path / "s/seal.json").unlink()
+    with pytest.raises(JobError, match=r"its seal\.json is missing; restore it with: handful data repair"):
+        len(Store.open(tmp_path / "s"))
+    assert "its seal.json is missing" in Store.open(tmp_path / "s").verify()[0]
 
 
 def test_a_damaged_seal_hides_nothing(tmp_path, chunks, make_store):

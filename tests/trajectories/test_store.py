@@ -69,7 +69,7 @@ def test_many_parts_are_read_with_few_of_them_open(tmp_path, make_episode, make_
     store = make_store(tmp_path / "s", [[episode] for episode in episodes])
     for index in (0, 1, 2, 3, 0, 2):
         np.testing.assert_array_equal(store.read(index, "state"), episodes[index].arrays["state"])
-        assert len(store._readers) <= 2
+        assert store._reader.cache_info().currsize <= 2
 
 
 def test_wrong_names_are_refused_with_what_exists(tmp_path, make_episode, make_store):

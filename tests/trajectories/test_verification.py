@@ -59,8 +59,6 @@ def test_a_whole_store_has_no_problems(whole, episodes):
 def test_any_deleted_file_is_found_and_never_read_as_data(whole, episodes):
     records = _read_all(whole)[1]
     for file in _files(whole):
-        if file.name == "seal.json":
-            continue
         data = file.read_bytes()
         file.unlink()
         _check(whole, episodes, records, f"deleted {file}")
@@ -121,10 +119,11 @@ def test_lost_and_unfinished_parts_are_told_apart(whole, tmp_path):
     shutil.rmtree(whole / "parts/00000001")
     assert Store.open(whole).verify() == ["part 00000001 is committed but its folder is missing; episode 2 is lost."]
     (whole / "manifest/00000001.json").unlink()
-    problems = Store.open(whole).verify()
-    assert problems[0].startswith("part 00000001 is missing")
-    assert problems[1] == "seal.json promises 3 episodes; the parts hold 2."
+    (problem,) = Store.open(whole).verify()
+    assert problem.startswith("part 00000001 is missing")
+    assert problem.endswith("episode 2 is lost.")
     (whole / "seal.json").unlink()
+    (whole / "index.npz").unlink()
     (whole / "manifest/00000000.json").unlink()
     (problem,) = Store.open(whole).verify()
     assert problem.startswith("part 00000000 has no manifest")
@@ -145,7 +144,19 @@ def test_a_part_of_another_store_is_refused(whole, tmp_path, make_episode, make_
     problems = Store.open(whole).verify()
     assert "the part was made by another plan" in problems[0]
     with pytest.raises(HandfulError, match="made by another plan"):
-        len(Store.open(whole))
+        Store.open(whole).meta(0)
     shutil.copy(whole / "manifest/00000001.json", whole / "manifest/00000000.json")
     with pytest.raises(HandfulError, match="that of part 1, not of part 0"):
-        len(Store.open(whole))
+        Store.open(whole).meta(0)
+
+
+def test_a_sound_part_that_is_not_the_one_closed_with_is_refused(whole, tmp_path, episodes, make_episode, make_store):
+    make_store(tmp_path / "other", [episodes[:1], episodes[2:]]).seal(None)
+    for name in ("parts/00000000", "manifest/00000000.json"):
+        target = whole / name
+        shutil.rmtree(target) if target.is_dir() else target.unlink()
+        (shutil.copytree if (tmp_path / "other" / name).is_dir() else shutil.copy)(tmp_path / "other" / name, target)
+    with pytest.raises(HandfulError, match="not the one that the store was closed with"):
+        Store.open(whole).read(0, "state")
+    (problem,) = Store.open(whole).verify()
+    assert "not the one that the store was closed with; episodes 0 to 1 are lost." in problem
