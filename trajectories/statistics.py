@@ -13,8 +13,8 @@ import numpy as np
 
 from handful import InputError
 from trajectories.canonical import canonical_json, sha256
+from trajectories.dataset import Dataset
 from trajectories.sketch import Sketch
-from trajectories.store import Store
 
 # A dimension that hardly moves would be blown up to noise if divided by its own spread [the dimension's unit].
 STD_FLOOR = 1e-2
@@ -203,8 +203,8 @@ def chunk_statistics(
     return tuple(result)
 
 
-def store_statistics(store: Store, key: str) -> Statistics:
-    """Statistics of one key over all episodes of a store; rows of more than one dimension are flattened."""
+def store_statistics(store: Dataset, key: str) -> Statistics:
+    """Statistics of one key over all episodes of a store or view; rows of more than one dimension are flattened."""
     return describe_stream(_flat(store.read(index, key)) for index in range(len(store)))
 
 
