@@ -8,13 +8,15 @@ proprioception, and 16 actions. Prints one JSON object: `value` streamed windows
 the arrays were read in order by Zarr, `ratio` of the two; then the others, and what the stream is worth beside each.
 
 All read from the page cache. Streaming gets pools of a quarter of the data at most, so that, as with data that does
-not fit into memory, every window's chunk is read and decompressed for each epoch anew. Zarr may use all cores.
+not fit into memory, every window's chunk is read and decompressed for each epoch anew. Zarr's limit is with one thread,
+as is the stream; `ratio_two_threads` is two threads beside Zarr on all cores.
 """
 
 import argparse
 import io
 import itertools
 import json
+import multiprocessing
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -57,8 +59,13 @@ def streamed(path: Path, threads: int, resident: str = "stream") -> Iterator[int
         yield len(batch["source"])
 
 
-def sequential_zarr(path: Path) -> float:
-    """Windows/s if each array that windows are made of were read in order, whole, by Zarr itself, once per epoch."""
+def sequential_zarr(path: Path, threads: int | None) -> float:
+    """Windows/s if each array that windows are made of were read in order, whole, by Zarr itself, once per epoch.
+
+    Args:
+        path: of the store.
+        threads: of Zarr's own; None: as many as it likes.
+    """
     import zarr
 
     keys = [f"images/{camera}" for camera in CAMERAS]
@@ -68,10 +75,11 @@ def sequential_zarr(path: Path) -> float:
         frames, started = 0, time.perf_counter()
         for part in sorted((path / "parts").iterdir()):
             group = zarr.open_group(part, mode="r")
-            for key in keys:
-                array = group[key]
-                assert isinstance(array, zarr.Array)
-                array[:]
+            with zarr.config.set({"threading.max_workers": threads}):
+                for key in keys:
+                    array = group[key]
+                    assert isinstance(array, zarr.Array)
+                    array[:]
             # A part may hold more than the store exposes.
             frames += array.shape[0]
         best = max(best, frames / (time.perf_counter() - started))
@@ -239,6 +247,12 @@ def with_pools_of(share: float, path: Path, run: Callable[[], T]) -> T:
         order.POOL_BYTES, order.POOL_BLOCKS = usual
 
 
+def _in_own_process(measured: Callable[[Path, int | None], float], path: Path, threads: int | None) -> float:
+    # Zarr keeps the threads that it once started.
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(measured, (path, threads))
+
+
 def make(path: Path, episodes: int) -> None:
     """Generate the content: lifts seen by two cameras."""
     generate.run(
@@ -260,7 +274,7 @@ def measure(long: bool, path: Path | None = None, seconds: float | None = None) 
             path = Path(folder) / "store"
             make(path, 96 if long else 6)
         store = Store.open(path)
-        limit = sequential_zarr(path)
+        limit, every_core = _in_own_process(sequential_zarr, path, 1), _in_own_process(sequential_zarr, path, None)
         value, two = (with_pools_of(0.25, path, lambda n=n: pace(streamed(path, n))) for n in (1, 2))  # type: ignore[misc]
         rates: dict[str, float] = {
             "resident": pace(streamed(path, 1, "memory")),
@@ -276,6 +290,8 @@ def measure(long: bool, path: Path | None = None, seconds: float | None = None) 
         "limit": limit,
         "ratio": value / limit,
         "two_threads_per_s": two,
+        "zarr_every_core_per_s": every_core,
+        "ratio_two_threads": two / every_core,
         **others,
         **{f"times_{name}": value / rate for name, rate in rates.items() if name != "resident"},
         "episodes": len(store),
