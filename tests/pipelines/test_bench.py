@@ -1,6 +1,7 @@
 """`handful bench` runs what lies in `benchmarks/`, and every script there can be run by it."""
 
 import ast
+import importlib
 import json
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import pytest
 
 from handful import InputError, JobError
 from pipelines import bench, cli
+from trajectories import Store
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPTS = sorted(path for path in (ROOT / "benchmarks").glob("*.py") if not path.name.startswith("_"))
@@ -83,7 +85,7 @@ def test_every_script_has_one_shape_and_a_row_in_the_table(script):
     assert {"measure", "main"} <= set(functions)
     arguments = functions["measure"]
     assert arguments.args[0].arg == "long"
-    assert len(arguments.args) - len(arguments.defaults) == 1
+    assert len(arguments.args) - len(arguments.defaults) <= 1
     assert f"| `{script.name}` |" in (ROOT / "benchmarks" / "README.md").read_text(encoding="utf-8")
     assert script.stem in bench.names()
 
@@ -102,3 +104,16 @@ def test_benchmarks_are_found_from_any_folder(tmp_path):
     )
     # It was found: what it needs is what this Python was told not to have.
     assert "benchmark 'generation' needs the package 'mujoco'" in done.stderr
+
+
+def test_the_index_benchmark_opens_what_it_wrote(tmp_path, monkeypatch):
+    """At a thousandth of its size; the store that it leaves is a real one."""
+    monkeypatch.syspath_prepend(ROOT)
+    module = importlib.import_module("benchmarks.index")
+    found = module.measure(False, episodes=1500, keep=tmp_path)
+    assert found["episodes"] == 1500
+    assert found["ratio"] == found["value"] / found["limit"]
+    assert found["memory_mb"]["open"] < 300
+    store = Store.open(tmp_path / "1500.zarr")
+    assert (len(store), store.parts, store.verify()) == (1500, 2, [])
+    assert len(set(store.index().scene.tolist())) == 1500
