@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from handful import JobError
 from pipelines.doctor import cores
 from trajectories import Blend, Episode, EpisodeMeta, Source, Store, WindowSpec
 from trajectories.dataset import open_dataset
@@ -155,11 +156,11 @@ def measure(long: bool, episodes: int | None = None, keep: Path | None = None) -
         limit, opened = fresh(read_bytes, path), fresh(open_index, path)
         drawn, mixed = fresh(draw, path), fresh(blend, path)
         if not opened["episodes"] == opened["rows"] == count:
-            raise RuntimeError(f"{count} episodes were written and {opened['episodes']} are there")
+            raise JobError(f"{count} episodes were written and {opened['episodes']} are there")
         # Hashing a thousand parts again has a benchmark's time only where there are few.
         problems = Store.open(path).verify() if count <= 20_000 else []
         if problems:
-            raise RuntimeError(f"the store is damaged: {problems[0]}")
+            raise JobError(f"the store is damaged: {problems[0]}")
         return {
             "benchmark": "index",
             "value": opened["seconds"],

@@ -217,6 +217,30 @@ def test_an_embodiment_at_rest_for_a_moment_is_not_idle(clean):
     assert broken(clean) == {}
 
 
+@pytest.mark.parametrize("seed", range(40))
+def test_any_content_is_judged_without_an_error(clean, seed):
+    """Whatever is in the arrays, each breach lies within the episode."""
+    rng = np.random.default_rng(seed)
+    steps = int(rng.integers(1, 60))
+    odd = np.array([np.nan, np.inf, -np.inf, 0, -1, 1e-30, 1e30, 3e38, 2])
+    arrays = {key: values[: steps + (key == "state")].copy() for key, values in clean.arrays.items()}
+    for values in arrays.values():
+        hit = rng.random(values.shape) < rng.choice([0, 0.01, 0.5, 1])
+        if values.dtype.kind == "f":
+            values[hit] = rng.choice(odd, int(hit.sum())).astype(values.dtype)
+        else:
+            values[hit] = rng.integers(-128, 127, int(hit.sum()))
+    marks = [rng.random(steps) < rng.random() for _ in range(2)]
+    marks[1][0] = False
+    recording = replace(clean, arrays=arrays, frames={"images/front": Frames(*marks)})
+    for rule in RULES:
+        for finding in findings_of(rule, recording):
+            if finding is not None:
+                assert 0 <= finding.step < steps + (finding.key == "state")
+                assert 1 <= finding.steps <= steps + (finding.key == "state")
+                assert finding.detail
+
+
 class TestFrames:
     """What is kept of a camera's images."""
 
