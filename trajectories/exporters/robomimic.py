@@ -11,7 +11,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from handful import InputError, JobError, __version__
+from handful import InputError, __version__
 from trajectories.canonical import canonical_json, disk_errors, sync_to_disk
 from trajectories.dataset import Dataset
 from trajectories.exporters.robomimic_layout import (
@@ -24,10 +24,11 @@ from trajectories.exporters.robomimic_layout import (
     digest,
     place,
 )
+from trajectories.exporters.sinks import Sink
 from trajectories.parts import array_specs
 from trajectories.poses import matrices_from_quaternions
-from trajectories.schema import Episode, EpisodeMeta
-from trajectories.staging import staging_path
+from trajectories.schema import Episode
+from trajectories.staging import staging_path, sweep
 
 # robomimic's number for Gymnasium environments.
 _GYM = 2
@@ -71,48 +72,67 @@ def export_robomimic(
     total = len(dataset)
     if total == 0:
         raise InputError(f"data set '{dataset.path}' has no episodes to export")
-    meta = _common(dataset)
+    _check_uniform(dataset)
     low, high = _action_limits(dataset)
-    staging = staging_path(out.parent, "export")
+    staging = staging_path(out.parent, out.name.replace("-", "_"))
     with disk_errors(f"'{out}'"):
+        sweep(out.parent)
         try:
-            with h5py.File(staging, "w") as file:
-                data = file.create_group("data")
-                frames = 0
-                for index in range(total):
-                    episode = dataset.episode(index)
-                    frames += len(episode)
-                    if index == 0:
-                        _describe(data, dataset, meta, episode, low, high)
-                    _write_demo(data.create_group(f"demo_{index}"), episode, low, high, next_obs)
-                    progress(index + 1, total)
-                data.attrs["total"] = frames
-                _write_masks(file, _validation(dataset))
+            with Sink(staging) as sink:
+                with h5py.File(sink, "w") as file:
+                    frames = _write_file(
+                        file, dataset, low, high, next_obs, lambda done: _advance(sink, progress, done, total)
+                    )
+                sink.check()
             sync_to_disk(staging)
             staging.rename(out)
             sync_to_disk(out.parent)
-        except RuntimeError as error:
-            # What h5py raises when it cannot write at closing.
-            raise JobError(f"cannot write '{out}': {' '.join(str(error).split())}") from error
         finally:
             staging.unlink(missing_ok=True)
     return {"episodes": total, "frames": frames}
 
 
-def _common(dataset: Dataset) -> EpisodeMeta:
-    """The first episode's metadata; task, embodiment and rate of the others are checked to be the same."""
-    first = dataset.meta(0)
-    for index in range(1, len(dataset)):
-        meta = dataset.meta(index)
-        for field in ("task", "embodiment", "control_rate"):
-            mine, other = getattr(first, field), getattr(meta, field)
-            if mine != other:
-                what = field.replace("_", " ")
-                raise InputError(
-                    f"a robomimic file holds one {what}; '{dataset.path}' has '{mine}' and '{other}': "
-                    f"filter it to one of them first"
-                )
-    return first
+def _advance(sink: Sink, progress: Progress, done: int, total: int) -> None:
+    sink.check()
+    progress(done, total)
+
+
+def _write_file(
+    file: h5py.File,
+    dataset: Dataset,
+    low: np.ndarray,
+    high: np.ndarray,
+    next_obs: bool,
+    advance: Callable[[int], None],
+) -> int:
+    """All of the file; the number of control steps."""
+    data = file.create_group("data")
+    frames = 0
+    for index in range(len(dataset)):
+        episode = dataset.episode(index)
+        frames += len(episode)
+        if index == 0:
+            _describe(data, dataset, episode, low, high)
+        _write_demo(data.create_group(f"demo_{index}"), episode, low, high, next_obs)
+        advance(index + 1)
+    data.attrs["total"] = frames
+    _write_masks(file, _validation(dataset))
+    return frames
+
+
+def _check_uniform(dataset: Dataset) -> None:
+    """Refuse what one robomimic file cannot hold."""
+    index = dataset.index()
+    for what in ("task", "embodiment"):
+        category = index.categories[what]
+        _check_single(dataset, what, [str(category.values[code]) for code in np.unique(category.codes)])
+    _check_single(dataset, "control rate", [f"{rate:g} Hz" for rate in np.unique(index.control_rate)])
+
+
+def _check_single(dataset: Dataset, what: str, values: list[str]) -> None:
+    if len(values) > 1:
+        found = " and ".join(f"'{value}'" for value in sorted(values)[:2])
+        raise InputError(f"a robomimic file holds one {what}; '{dataset.path}' has {found}: export a view of one")
 
 
 def _action_limits(dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
@@ -126,9 +146,8 @@ def _action_limits(dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
     return np.append(low, 0.0), np.append(high, 1.0)
 
 
-def _describe(
-    data: h5py.Group, dataset: Dataset, meta: EpisodeMeta, episode: Episode, low: np.ndarray, high: np.ndarray
-) -> None:
+def _describe(data: h5py.Group, dataset: Dataset, episode: Episode, low: np.ndarray, high: np.ndarray) -> None:
+    meta = episode.meta
     environment = {
         "env_name": meta.task,
         "env_type": _GYM,
@@ -223,8 +242,8 @@ def _transforms(poses: np.ndarray) -> np.ndarray:
 
 def _validation(dataset: Dataset) -> np.ndarray:
     """Which episodes are for validation, (episodes,) bool: all of each tenth scene, of two scenes or more the last."""
-    seeds = [dataset.meta(index).seeds.get("seed", -1) for index in range(len(dataset))]
-    scenes = [(seed, dataset.meta(index).scene) for index, seed in enumerate(seeds)]
+    index = dataset.index()
+    scenes = list(zip(index.seed.tolist(), index.scene.tolist(), strict=True))
     distinct = sorted(set(scenes))
     chosen = set(distinct[_VALID_EVERY - 1 :: _VALID_EVERY]) or set(distinct[1:][-1:])
     return np.array([scene in chosen for scene in scenes])

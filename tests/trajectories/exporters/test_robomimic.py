@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import json
+import os
 
 import h5py
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from handful import InputError, JobError
+from trajectories import Store
 from trajectories.exporters.robomimic import export_robomimic
 
 
@@ -148,15 +150,31 @@ def test_what_cannot_be_one_file_is_refused(store, make_store, make_episode, tmp
         make_store(tmp_path / "mixed", [mixed]), tmp_path / "out", "holds one task; .* has 'lift' and 'stack_three'"
     )
     rates = [make_episode(0), make_episode(1, control_rate=10.0)]
-    refused(make_store(tmp_path / "rates", [rates]), tmp_path / "out", "one control rate; .* has '20.0' and '10.0'")
+    refused(make_store(tmp_path / "rates", [rates]), tmp_path / "out", "one control rate; .* has '10 Hz' and '20 Hz'")
 
 
-@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"), RuntimeError("can't flush")])
-def test_a_failure_on_the_way_leaves_nothing(store, tmp_path, monkeypatch, error):
-    def failing(*arguments):
-        raise error
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.6, 0.999])
+def test_a_full_disk_is_one_sentence_and_leaves_nothing(store, tmp_path, monkeypatch, share):
+    export_robomimic(store, tmp_path / "whole")
+    room = int(share * (tmp_path / "whole").stat().st_size)
+    (tmp_path / "whole").unlink()
+    write = os.pwrite
 
-    monkeypatch.setattr("trajectories.exporters.robomimic._write_masks", failing)
-    with pytest.raises(JobError, match=r"disk full while writing|cannot write '.*out': can't flush"):
+    def pwrite(descriptor, data, offset):
+        if offset + len(data) > room:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(descriptor, data, offset)
+
+    monkeypatch.setattr(os, "pwrite", pwrite)
+    with pytest.raises(JobError, match=r"^disk full while writing '.*out'; free some space"):
         export_robomimic(store, tmp_path / "out")
+    assert [path.name for path in tmp_path.iterdir()] == ["s"]
+
+
+def test_a_damaged_store_leaves_nothing(store, tmp_path):
+    (damaged,) = (path for path in (tmp_path / "s/parts/00000001/images/front").iterdir() if path.name != "zarr.json")
+    for path in [damaged] if damaged.is_file() else [p for p in damaged.rglob("*") if p.is_file()]:
+        path.unlink()
+    with pytest.raises(JobError, match=r"images/front.* is missing"):
+        export_robomimic(Store.open(tmp_path / "s"), tmp_path / "out")
     assert [path.name for path in tmp_path.iterdir()] == ["s"]
