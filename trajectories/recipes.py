@@ -2,7 +2,6 @@
 
 import os
 import re
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,13 +11,12 @@ import numpy as np
 from handful import InputError
 from trajectories.dataset import Dataset, open_dataset
 from trajectories.filters import matching, nothing_matches
-from trajectories.index import Index
+from trajectories.holdout import hold_out
 from trajectories.selection import Selection, drop_unused, unite
 from trajectories.store import Store
 from trajectories.views import View, check_free, pieces, write_views
 
 Path_ = str | os.PathLike[str]
-_MIX = (np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
 
 
 def merge(paths: Sequence[Path_], out: Path_) -> View:
@@ -87,8 +85,8 @@ def split(path: Path_, validation: float, seed: int, out: Path_) -> dict[str, Vi
         raise InputError(f"seed must be at least 0 and below 2**63, got {seed}")
     check_free(Path(out))
     dataset = _open(path)
-    held_out = _hold_out(dataset.index(), validation, seed)
-    if held_out is None:
+    held_out = hold_out(dataset.index(), validation, seed)
+    if not held_out.any():
         raise InputError(f"'{path}' holds a single scene, which cannot be on both sides; split by hand with --where")
     stores, selection = pieces(dataset)
     views = {}
@@ -166,28 +164,3 @@ def _refuse_twins(stores: Sequence[Store]) -> None:
                 f"'{twin.path}' and '{store.path}' were made by the same plan, so they hold the same episodes; "
                 "give one of them"
             )
-
-
-def _hold_out(index: Index, share: float, seed: int) -> np.ndarray | None:
-    """Which episodes are held out, (episodes,) bool; None where there is only one scene."""
-    tasks = index.categories["task"]
-    crcs = np.array([zlib.crc32(task.encode()) for task in tasks.values], np.int64)
-    identity = np.stack([crcs[tasks.codes], index.scene, index.seed], axis=1)
-    scenes, of_episode = np.unique(identity, axis=0, return_inverse=True)
-    if len(scenes) < 2:
-        return None
-    count = min(max(1, round(share * len(scenes))), len(scenes) - 1)
-    rank = np.full(len(scenes), seed, np.uint64)
-    for column in scenes.astype(np.uint64).T:
-        rank = _mixed(rank ^ column)
-    chosen = np.zeros(len(scenes), bool)
-    chosen[np.argsort(rank, kind="stable")[:count]] = True
-    return np.asarray(chosen[of_episode.reshape(-1)])
-
-
-def _mixed(values: np.ndarray) -> np.ndarray:
-    """Hash of 64-bit numbers (the finaliser of SplitMix64: Steele, Lea and Flood, 2014)."""
-    values = values + _MIX[0]
-    values = (values ^ (values >> np.uint64(30))) * _MIX[1]
-    values = (values ^ (values >> np.uint64(27))) * _MIX[2]
-    return values ^ (values >> np.uint64(31))

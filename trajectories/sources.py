@@ -4,7 +4,6 @@ Stores blend only if a number means the same in all of them. Differing control r
 counts are refused by name before any data is read, never padded or resampled silently.
 """
 
-import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ import numpy as np
 
 from handful import InputError, unknown_name
 from trajectories.dataset import Dataset, open_dataset
+from trajectories.holdout import hold_out
 from trajectories.index import Index
 from trajectories.order import addresses
 from trajectories.poses import pose_features
@@ -168,32 +168,6 @@ class OpenSource:
         # A selection of episodes may lack some of the values.
         found = self.index.categories[category]
         return [found.values[code] for code in np.unique(found.codes)]
-
-
-def hold_out(index: Index, fraction: float) -> np.ndarray:
-    """Choose the scenes held out for validation, the same in every run and blend: (episodes,) bool.
-
-    All episodes of a scene are on one side. Scenes are ranked by a hash of their task, number and dataset seed, so the
-    choice neither follows the order of recording nor changes with the training seed.
-    """
-    task = index.categories["task"]
-    names = [int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "little") for name in task.values]
-    rank = np.array(names, np.uint64)[task.codes]
-    for column in (index.scene, index.seed):
-        rank = _mixed(rank ^ _mixed(column.astype(np.uint64)))
-    scenes = np.unique(rank)
-    if fraction == 0 or len(scenes) < 2:
-        return np.zeros(len(index), bool)
-    count = min(max(1, round(fraction * len(scenes))), len(scenes) - 1)
-    return rank <= scenes[count - 1]
-
-
-def _mixed(x: np.ndarray) -> np.ndarray:
-    """A bijection of 64-bit numbers without visible structure (splitmix64: Steele, Lea and Flood, 2014)."""
-    x = x + np.uint64(0x9E3779B97F4A7C15)
-    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return x ^ (x >> np.uint64(31))
 
 
 def open_sources(sources: Sequence[Source], spec: WindowSpec) -> list[OpenSource]:

@@ -10,6 +10,7 @@ from scipy.spatial.transform import Rotation
 
 from handful import InputError, JobError
 from trajectories import Blend, Photometric, Source, Statistics, WindowSpec, loader, order, prefetch
+from trajectories.recipes import filter_by, merge
 
 SPEC = WindowSpec(cameras=("front", "wrist"), horizon=8, validation_fraction=0.2)
 NOISE = Photometric(noise_std=(0.02, 0.05), exposure_ev=(-0.5, 0.5))
@@ -160,6 +161,24 @@ def test_an_epoch_holds_every_training_frame_once(tmp_path, make_episode, make_s
     assert all(len(set(epoch)) == frames for epoch in epochs)
     assert set(epochs[0]) == set(epochs[1]) == set(epochs[2])
     assert epochs[0] != epochs[1]
+
+
+@pytest.mark.usefixtures("small_pools")
+def test_views_are_learnt_from_as_the_stores_they_refer_to(tmp_path, sources, episodes):
+    both = merge([source.path for source in sources], tmp_path / "both")
+    filter_by(both.path, "length > 21 or scene in (100, 103)", tmp_path / "view")
+    kept = [e for group in episodes for e in group if len(e) > 21 or e.meta.scene in (100, 103)]
+    blends = [Blend([Source(str(tmp_path / "view"))], SPEC, seed=0, resident=mode) for mode in ("memory", "stream")]
+    assert blends[0].sources[0].frames == sum(len(episode) for episode in kept)
+    for step in range(20):
+        batch, streamed = (blend.batch(step, 16) for blend in blends)
+        assert _equal(batch, streamed)
+        for row in range(16):
+            episode, t = _find(batch, row, kept)
+            np.testing.assert_array_equal(batch["images/wrist"][row], episode.arrays["images/wrist"][t])
+            rows = np.minimum(np.arange(t, t + 8), len(episode) - 1)
+            np.testing.assert_array_equal(batch["action"][row], episode.arrays["action/intended"][rows])
+            assert batch["domain"][row] == episode.meta.domain
 
 
 def test_history_reaches_back_to_the_first_step_and_no_further(sources, episodes):
