@@ -1,5 +1,6 @@
 """The importers that are fuzzed: a good file of each format, how it is imported, and what must hold of the outcome."""
 
+import shutil
 from pathlib import Path
 
 import h5py
@@ -10,12 +11,29 @@ from tests.trajectories.importers.fuzzing import Subject
 from tests.trajectories.importers.test_isaaclab_mimic import ENVIRONMENT, SUBTASKS, _write_demo
 from tests.trajectories.importers.test_robomimic import ROBOSUITE, write_robosuite
 from trajectories import Store
+from trajectories.exporters.lerobot import LerobotOptions, export_lerobot
 from trajectories.exporters.robomimic import export_robomimic
 from trajectories.exporters.robomimic_layout import digest
 from trajectories.importers.isaaclab_mimic import import_isaaclab_mimic
+from trajectories.importers.lerobot import import_lerobot
+from trajectories.importers.mapping import Action, Columns, Gripper, Mapping, Pose
 from trajectories.importers.robomimic import import_robomimic
 
 _HERE = "tests.trajectories.importers"
+_GRIPPER = {"closed": 0.0, "open": 1.0, "column": 7}
+LEROBOT = Mapping(
+    embodiment="panda",
+    task="lift",
+    control_rate=20.0,
+    operator="human",
+    outcome="success",
+    joint_position=Columns("observation.state", tuple(range(7))),
+    joint_velocity="differences",
+    gripper=Gripper("observation.state", **_GRIPPER),
+    tool_pose=Pose("handful.observation.tool_pose_in_base", "wxyz", (0, 0, 0, 1, 0, 0, 0)),
+    action=Action("joint_targets", Gripper("action", **_GRIPPER), Columns("action", tuple(range(7)))),
+    cameras={"front": "observation.images.front"},
+)
 
 
 def ours(folder: Path) -> Store:
@@ -55,6 +73,36 @@ def import_isaaclab(path: Path, store: Path) -> None:
     import_isaaclab_mimic(path, "stack_three", store, "stack", (), SUBTASKS)
 
 
+def write_ours_as_lerobot(folder: Path) -> Path:
+    export_lerobot(ours(folder), folder / "seed_lerobot")
+    return folder / "seed_lerobot"
+
+
+def import_ours_as_lerobot(path: Path, store: Path) -> None:
+    import_lerobot(path, store)
+
+
+def _without_our_own(path: Path) -> Path:
+    """Takes away what only we read: what is left is anybody's."""
+    (path / "meta/handful.jsonl").unlink()
+    shutil.rmtree(path / "meta/handful")
+    return path
+
+
+def write_theirs_as_lerobot(folder: Path) -> Path:
+    return _without_our_own(write_ours_as_lerobot(folder))
+
+
+def write_videos_as_lerobot(folder: Path) -> Path:
+    episodes = [_episode(scene, steps=4 + scene, size=32, cameras=("front",)) for scene in range(2)]
+    export_lerobot(_store(folder / "seed", [episodes]), folder / "seed_lerobot", LerobotOptions(images="video"))
+    return _without_our_own(folder / "seed_lerobot")
+
+
+def import_theirs_as_lerobot(path: Path, store: Path) -> None:
+    import_lerobot(path, store, LEROBOT)
+
+
 def only_what_was_exported(seed: Path, store: Store) -> None:
     """Every episode is one of the good file's, bit for bit."""
     source = Store.open(seed.parent / "seed")
@@ -69,6 +117,7 @@ def finite(seed: Path, store: Store) -> None:
             assert value.dtype.kind != "f" or np.isfinite(value).all()
 
 
+_LEROBOT = ("trajectories.importers.lerobot",)
 _ROBOMIMIC = ("trajectories.importers.robomimic",)
 SUBJECTS = {
     subject.name: subject
@@ -88,6 +137,30 @@ SUBJECTS = {
             run=f"{__name__}:import_theirs_as_robomimic",
             judge=f"{__name__}:finite",
             rehearsing=_ROBOMIMIC,
+        ),
+        Subject(
+            name="lerobot",
+            seed=f"{__name__}:write_ours_as_lerobot",
+            mutate=f"{_HERE}.mutations_lerobot:damage_lerobot",
+            run=f"{__name__}:import_ours_as_lerobot",
+            judge=f"{__name__}:only_what_was_exported",
+            rehearsing=_LEROBOT,
+        ),
+        Subject(
+            name="lerobot-mapped",
+            seed=f"{__name__}:write_theirs_as_lerobot",
+            mutate=f"{_HERE}.mutations_lerobot:damage_lerobot",
+            run=f"{__name__}:import_theirs_as_lerobot",
+            judge=f"{__name__}:finite",
+            rehearsing=_LEROBOT,
+        ),
+        Subject(
+            name="lerobot-video",
+            seed=f"{__name__}:write_videos_as_lerobot",
+            mutate=f"{_HERE}.mutations_lerobot:damage_lerobot",
+            run=f"{__name__}:import_theirs_as_lerobot",
+            judge=f"{__name__}:finite",
+            rehearsing=_LEROBOT,
         ),
         Subject(
             name="isaaclab-mimic",

@@ -26,7 +26,7 @@ from trajectories.importers.rehearsal import limit_memory
 
 # What a worker may allocate [bytes], and how long one input may take [s].
 MEMORY = 2 << 30
-LIMIT = 8.0
+LIMIT = 4.0
 # A worker makes place for a new one after so many inputs, so that what libraries leak does not add up.
 RETIREMENT = 1000
 
@@ -54,6 +54,8 @@ class Subject:
 class Account:
     """What came of the inputs."""
 
+    # The good file.
+    seed: Path
     outcomes: Counter[str] = field(default_factory=Counter)
     # Number of the input, what was done, what came of it.
     failures: list[tuple[int, Describe, str]] = field(default_factory=list)
@@ -101,8 +103,8 @@ def attempt(subject: Subject, seed: Path, path: Path, store: Path) -> tuple[str,
     return "imported", ""
 
 
-def here(reader: str, path: Path, *arguments: str) -> object:
-    """Stands in for `rehearse`: reads in this process."""
+def here(reader: str, path: Path, *arguments: str, **limits: float) -> object:
+    """Stands in for `rehearse`: reads in this process, within the limits of the harness."""
     return resolve(reader)(path, *arguments)
 
 
@@ -169,7 +171,7 @@ def fuzz(subject: Subject, folder: Path, count: int, first: int = 0, workers: in
     """
     start = time.monotonic()
     seed = resolve(subject.seed)(folder)
-    account = Account()
+    account = Account(seed)
     waiting = iter(range(first, first + count))
     crew = [_Worker(subject, seed, folder / f"worker{i}") for i in range(workers)]
     try:

@@ -1,14 +1,15 @@
 """Damage done to good files: bytes as disks and transfers damage them, structure as careless and hostile people do."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import h5py
 import numpy as np
 
-# What HDF5 marks its own structures with; damage there does the most.
-_SIGNATURES = (b"\x89HDF", b"TREE", b"HEAP", b"SNOD", b"OHDR", b"GCOL", b"FRHP", b"BTHD", b"FADB", b"PAR1", b"PNG")
+# What the formats mark their own structures with; damage there does the most.
+_SIGNATURES = re.compile(rb"\x89HDF|TREE|HEAP|SNOD|OHDR|GCOL|PAR1|PNG|moov|moof|avcC|av1C|stsz|stco|trun|mdat")
 ABSURD = (
     None,
     True,
@@ -42,8 +43,7 @@ def pick(rng: Rng, items):
 def _position(data: bytes, rng: Rng) -> int:
     """Anywhere; every second time close behind a signature."""
     if rng.random() < 0.5:
-        mark = pick(rng, _SIGNATURES)
-        found = [i for i in range(len(data)) if data.startswith(mark, i)] if data.count(mark) < 200 else []
+        found = [match.end() for match in _SIGNATURES.finditer(data)]
         if found:
             return min(pick(rng, found) + int(rng.integers(96)), len(data) - 1)
     return int(rng.integers(len(data)))
