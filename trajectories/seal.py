@@ -36,10 +36,12 @@ class Seal:
     scenes: int
     # SHA-256 of index.npz.
     index: str
+    # SHA-256 of deleted.json, once episodes were deleted.
+    deleted: str | None = None
 
     def to_bytes(self) -> bytes:
         """The canonical bytes of seal.json, with a digest of its own."""
-        record = asdict(self)
+        record = {name: value for name, value in asdict(self).items() if value is not None}
         return canonical_json({**record, "digest": sha256(canonical_json(record))})
 
 
@@ -59,7 +61,8 @@ def load_seal(store: Path) -> Seal | None:
         raise JobError(f"store '{store}' is damaged: its seal.json cannot be read ({error.strerror})") from error
     try:
         record = json.loads(data)
-        seal = Seal(**{name: record[name] for name in ("parts", "episodes", "scenes", "index")})
+        named = {name: record[name] for name in ("parts", "episodes", "scenes", "index")}
+        seal = Seal(**named, deleted=record.get("deleted"))
         whole = seal.to_bytes() == data
     except (ValueError, KeyError, TypeError, InputError) as error:
         raise JobError(f"store '{store}' is damaged: its seal.json cannot be read ({error}); {_hint(store)}") from error

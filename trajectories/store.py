@@ -7,6 +7,7 @@ workers ran it. `trajectories.layout` draws the tree.
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -36,6 +37,7 @@ from trajectories.parts import PartReader
 from trajectories.schema import Episode, EpisodeMeta, lookup
 from trajectories.seal import Seal, load_catalogue, load_seal, plan_seal, sealed_catalogue
 from trajectories.staging import discard, sweep
+from trajectories.tombstone import load_tombstone
 from trajectories.verification import verify_store
 
 # An open part costs some 100 kB; a store may have very many.
@@ -143,6 +145,9 @@ class Store(Dataset):
         self._require_writable()
         old = load_seal(self.path)
         seal, catalogue = plan_seal(self.path, episodes, self.committed(), self._manifest, self._entry)
+        if old is not None:
+            # What was deleted stays so.
+            seal = replace(seal, deleted=old.deleted)
         self._require_same(old, seal, catalogue)
         with disk_errors(f"seal of store '{self.path}'"):
             # The seal first: a store that was killed in between is closed, and its catalogue can be made again.
@@ -180,7 +185,7 @@ class Store(Dataset):
             if seal is None:
                 self._catalogue = build(str(self.path), [self._entry(part) for part in self.committed()])
             else:
-                self._catalogue = sealed_catalogue(self.path, seal, self._entry)
+                self._catalogue = self._without_deleted(sealed_catalogue(self.path, seal, self._entry), seal)
         return self._catalogue
 
     def index(self) -> Index:
@@ -190,7 +195,7 @@ class Store(Dataset):
     @property
     def parts(self) -> int:
         """Number of parts that hold the exposed episodes."""
-        return len(self.catalogue().parts)
+        return int(np.count_nonzero(self.catalogue().parts.bytes))
 
     @property
     def bytes(self) -> int:
@@ -337,6 +342,10 @@ class Store(Dataset):
                 f"store '{self.path}' cannot be closed: its parts are not those that it was closed with before"
             )
 
+    def _without_deleted(self, closed: Catalogue, seal: Seal) -> Catalogue:
+        tombstone = load_tombstone(self.path, seal.deleted)
+        return closed if tombstone is None else tombstone.applied(closed)
+
     def _promised(self, part: int) -> str | None:
         """SHA-256 of the manifest that a part has to have, where the store was closed with it."""
         if self._catalogue is None:
@@ -344,9 +353,10 @@ class Store(Dataset):
             if seal is None or part >= seal.parts:
                 return None
             # Without its catalogue a store is closed again only with the same one; `seal` sees to that.
-            self._catalogue = load_catalogue(self.path, seal)
-            if self._catalogue is None:
+            closed = load_catalogue(self.path, seal)
+            if closed is None:
                 return None
+            self._catalogue = self._without_deleted(closed, seal)
         return self._catalogue.parts.digest_of(part)
 
     def _locate(self, episode: int) -> tuple[PartReader, int]:

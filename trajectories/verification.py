@@ -13,10 +13,11 @@ from trajectories.canonical import file_sha256, sha256
 from trajectories.catalogue import Catalogue, Entry, build, entry_of
 from trajectories.layout import PART_NAME, committed_parts, index_path, manifest_path, part_folder, read_plan
 from trajectories.manifest import Manifest, list_files, load_manifest
-from trajectories.seal import Seal, load_seal
+from trajectories.seal import Seal, load_catalogue, load_seal
 from trajectories.staging import PREFIX
+from trajectories.tombstone import Tombstone, is_pending, load_tombstone, tombstone_path
 
-_AT_ROOT = {"zarr.json", "plan.json", "seal.json", "index.npz", "parts", "manifest"}
+_AT_ROOT = {"zarr.json", "plan.json", "seal.json", "index.npz", "deleted.json", "parts", "manifest"}
 
 
 @dataclass(frozen=True)
@@ -56,9 +57,21 @@ def find_problems(path: Path, plan_digest: str, only: Sequence[int] | None = Non
         seal = load_seal(path)
     except JobError as error:
         yield Problem(f"{error}.")
-    promised = _read_catalogue(path)
+    promised = _read_catalogue(path, seal)
+    tombstone: Tombstone | None = None
+    try:
+        tombstone = load_tombstone(path, seal.deleted) if seal is not None else None
+    except JobError as error:
+        yield Problem(f"{error}.")
+    if seal is None and tombstone_path(path).exists():
+        yield Problem("deleted.json does not belong to a store that was not closed.")
+    if seal is not None and tombstone is not None:
+        promised = None if promised is None else tombstone.applied(promised)
+        if is_pending(path, seal, tombstone):
+            yield Problem(f"a deletion was interrupted; finish it with: handful data delete {path} --yes")
     whole: list[Entry] = []
-    yield from _check_parts(path, plan_digest, only, seal, promised, whole)
+    removed = frozenset() if tombstone is None else frozenset(tombstone.removed)
+    yield from _check_parts(path, plan_digest, only, seal, promised, removed, whole)
     if seal is None:
         return
     if not index_path(path).exists():
@@ -71,8 +84,10 @@ def find_problems(path: Path, plan_digest: str, only: Sequence[int] | None = Non
             yield Problem(f"the manifests are not those that seal.json was written for: {seal.episodes} episodes.")
 
 
-def _read_catalogue(path: Path) -> Catalogue | None:
-    """What index.npz says was closed, if it can be read at all; whether it is the right one is asked elsewhere."""
+def _read_catalogue(path: Path, seal: Seal | None) -> Catalogue | None:
+    """What index.npz says was closed; None where it is not what the seal speaks of, or cannot be read."""
+    if seal is not None:
+        return load_catalogue(path, seal)
     try:
         return Catalogue.from_bytes(index_path(path).read_bytes(), "index.npz")
     except (OSError, JobError):
@@ -85,6 +100,7 @@ def _check_parts(
     only: Sequence[int] | None,
     seal: Seal | None,
     promised: Catalogue | None,
+    removed: frozenset[int],
     whole: list[Entry],
 ) -> Iterator[Problem]:
     """The problems of parts; notes in `whole` the entries of those whose manifest is sound, in order."""
@@ -106,7 +122,7 @@ def _check_parts(
             else:
                 whole.append(entry)
                 exposed = manifest.episodes if exposed is None else exposed
-                if only is None or part in only:
+                if part not in removed and (only is None or part in only):
                     yield from _check_part(folder, manifest, _lost(first, exposed))
         elif folder.exists():
             text = f"part {folder.name} has no manifest, so it does not count: the job stopped before its end"

@@ -36,6 +36,7 @@ from trajectories.selection import (
 )
 from trajectories.staging import staging_path, sweep
 from trajectories.store import Store
+from trajectories.tombstone import tombstone_path
 
 _ROOT: dict[str, Any] = {
     "attributes": {"handful_format": FORMAT_VERSION, "handful_kind": "view"},
@@ -220,7 +221,8 @@ def content_digest(dataset: Dataset) -> str:
     if isinstance(dataset, View):
         return dataset.plan_digest
     digest = hashlib.sha256()
-    for file in sorted((dataset.path / "manifest").glob("*.json")):
+    deleted = [path for path in (tombstone_path(dataset.path),) if path.exists()]
+    for file in [*sorted((dataset.path / "manifest").glob("*.json")), *deleted]:
         digest.update(file.read_bytes())
     return digest.hexdigest()
 
