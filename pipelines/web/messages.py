@@ -9,6 +9,8 @@ from pipelines.web.operation import ACTS
 from pipelines.web.server import parse_object, read_json
 
 _NUMBER = (int, float)
+# Milliseconds that a page's clock may have reached: some thousands of years.
+_LATEST = 1e14
 
 # Type -> its fields.
 FIELDS: dict[str, dict[str, Any]] = {
@@ -73,6 +75,8 @@ def parse(text: str) -> Message:
             raise InputError("'tab' of a message must have 8 to 64 characters")
         return Hello(values["tab"])
     if kind == "steer":
+        if not 0 <= values["at"] < _LATEST:
+            raise InputError(f"'at' of a message must lie in [0, {_LATEST:g})")
         return Steer(_axes(values["axes"]), values["clutch"], float(values["at"]))
     if kind == "act":
         if values["name"] not in ACTS:

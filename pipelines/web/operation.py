@@ -5,7 +5,6 @@ told what is going on 20 times a second. Without an operator, or without a word 
 the attempt waits.
 """
 
-import dataclasses
 import threading
 import time
 from collections import deque
@@ -95,6 +94,11 @@ class Operation:
         show: is given each state to be drawn, in this thread.
         tell: is given each moment, in this thread.
         end: is called in this thread when the operator has said that they are done, or with what it failed of.
+        clock: seconds, for tests.
+
+    Attributes:
+        listings: the kept episodes; only the thread changes them.
+        outcomes: how the scenes that are in the store ended, outcome -> count.
     """
 
     def __init__(
@@ -104,8 +108,9 @@ class Operation:
         show: Callable[[View], None],
         tell: Callable[[Moment], None],
         end: Callable[[BaseException | None], None],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.plan = plan
+        self.plan, self._clock = plan, clock
         self._store, self._show, self._tell, self._end = store, show, tell, end
         self._lock = threading.Lock()
         self._asked: deque[str] = deque(maxlen=64)
@@ -127,6 +132,7 @@ class Operation:
         self._attempt = self._begin(0)
         self._rate = self._attempt.session.rate
         self._paces: deque[float] = deque(maxlen=41)
+        self._ticks = 0
         self._thread = threading.Thread(target=self._run, name="operation", daemon=True)
 
     def __enter__(self) -> "Operation":
@@ -147,7 +153,7 @@ class Operation:
         """
         with self._lock:
             self._axes, self._clutch, self._echo = np.array(axes, float), clutch, echo
-            self._heard = time.monotonic()
+            self._heard = self._clock()
 
     def assist(self, assistance: Assistance) -> None:
         """Change what helps the operator."""
@@ -173,10 +179,6 @@ class Operation:
             if not there:
                 self._heard = -np.inf
 
-    def unkept(self) -> Outcome | None:
-        """How the present attempt ended, where it was neither kept nor dropped; None while it is under way."""
-        return self._attempt.session.outcome
-
     def _begin(self, number: int) -> Attempt:
         plan = self.plan
         scene = draw_scene(plan.workspace, plan.domain, "recording", plan.seed, self._scene)
@@ -185,34 +187,38 @@ class Operation:
 
     def _run(self) -> None:
         try:
-            due, tick = time.monotonic(), 0
+            due = self._clock()
             while not self._stop.is_set():
-                pause = self._obey()
-                if self._runs(pause):
-                    self._step()
-                self._report(pause, tick)
-                tick, due, now = tick + 1, due + 1.0 / self._rate, time.monotonic()
-                self._paces.append(now)
+                self.tick()
+                due, now = due + 1.0 / self._rate, self._clock()
                 if now > due + 1.0 / self._rate:
                     due = now  # what a hold-up cost is not made up for: the robot would jump
                 self._stop.wait(max(0.0, due - now))
         except BaseException as error:
             self._end(error)
 
+    def tick(self) -> None:
+        """Do what was asked for, take a control step if there is one to take, and tell; called by the thread."""
+        self._paces.append(self._clock())
+        pause = self._obey()
+        if self._runs(pause):
+            self._step()
+        self._report(pause)
+
     def _obey(self) -> str:
         """Do what was asked since the last tick; returns why the robot must stand still, "" if it need not."""
         with self._lock:
             acts, self._asked = list(self._asked), deque(maxlen=64)
-            silence = time.monotonic() - self._heard
+            silence = self._clock() - self._heard
             axes = self._axes if silence < STEERS else np.zeros(6)
-            hand = self._attempt.hand
-            hand.axes, hand.clutch, hand.assistance = axes, self._clutch, self._assistance
-            operator = self._operator
+            clutch, assistance, operator = self._clutch, self._assistance, self._operator
         for act in acts:
             try:
                 self._note = getattr(self, f"_do_{act}")() or ""
             except HandfulError as error:
                 self._note = str(error)
+        hand = self._attempt.hand  # perhaps another than before
+        hand.axes, hand.clutch, hand.assistance = axes, clutch, assistance
         if not operator:
             return "nobody is at the controls"
         if silence > ALIVE:
@@ -240,11 +246,12 @@ class Operation:
         if len(attempt.session) >= LONGEST and attempt.session.outcome is None:
             attempt.session.give_up()
 
-    def _report(self, pause: str, tick: int) -> None:
+    def _report(self, pause: str) -> None:
         attempt, session = self._attempt, self._attempt.session
+        self._ticks += 1
         with self._lock:
             echo = self._echo
-        if not pause or tick % _SLOW == 0 or self._new:
+        if not pause or self._ticks % _SLOW == 0 or self._new:
             self._show(View(attempt.model, session.sim.state[0].copy(), len(session), echo))
         scene, self._new = (self._describe() if self._new else None), False
         listed, self._changed = (list(self.listings) if self._changed else None), False
@@ -413,12 +420,3 @@ class Operation:
     def _next(self) -> None:
         self._scene, self._history = self._scene + 1, []
         self._attempt = self._begin(0)
-
-
-def settings(values: dict[str, Any]) -> Assistance:
-    """Assistance from a message's fields.
-
-    Raises:
-        InputError: a value out of range.
-    """
-    return Assistance(**{field.name: values[field.name] for field in dataclasses.fields(Assistance)})

@@ -59,6 +59,19 @@ class Page:
         self._status: str | None = None
         self._picture: bytes | None = None
         self._wake = asyncio.Event()
+        self._leave: asyncio.Task[bool] | None = None
+
+    async def close(self, code: int, reason: str) -> None:
+        """Close the connection with a code and a reason; from within or without the page's own task."""
+        if self._leave is None:
+            self._leave = asyncio.create_task(self.socket.close(code=code, message=reason.encode()))
+        # A page's own task may be cancelled while it waits; the goodbye is said all the same.
+        await asyncio.shield(self._leave)
+
+    async def left(self) -> None:
+        """Wait for a goodbye that is under way: the connection must not end before it is said."""
+        if self._leave is not None:
+            await asyncio.wait({self._leave})
 
     def say(self, message: dict[str, Any]) -> None:
         """Send a message, unless a newer one of its type comes before it could be sent."""
@@ -182,7 +195,7 @@ class Room:
         if old is not None and old.tab == page.tab:
             # The same tab again: its old connection is a dead one that has not been noticed yet.
             self._seat(page)
-            await old.socket.close(code=WSCloseCode.GOING_AWAY, message=b"connected again")
+            await old.close(WSCloseCode.GOING_AWAY, "connected again")
         elif old is None:
             self._seat(page)
         else:
@@ -225,6 +238,7 @@ class Room:
             self.pages.remove(page)
             if self.operator is page:
                 self._seat(None)
+            await page.left()
         return socket
 
     async def _listen(self, page: Page) -> bool:
@@ -233,12 +247,12 @@ class Room:
         try:
             frame = await socket.receive(timeout=None if page.tab else _HELLO)
         except TimeoutError:
-            await socket.close(code=WSCloseCode.POLICY_VIOLATION, message=b"no hello")
+            await page.close(WSCloseCode.POLICY_VIOLATION, "no hello")
             return False
         if frame.type in (WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR):
             return False
         if not page.bucket.take():
-            await socket.close(code=WSCloseCode.POLICY_VIOLATION, message=b"too many messages")
+            await page.close(WSCloseCode.POLICY_VIOLATION, "too many messages")
             return False
         try:
             if frame.type is not WSMsgType.TEXT:
@@ -324,7 +338,7 @@ class Room:
 
     async def _goodbye(self, app: web.Application) -> None:
         for page in list(self.pages):
-            await page.socket.close(code=WSCloseCode.GOING_AWAY, message=b"the command has ended")
+            await page.close(WSCloseCode.GOING_AWAY, "the command has ended")
 
 
 def operate(

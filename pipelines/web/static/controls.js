@@ -19,7 +19,7 @@ const TURN = 0.008;
 export const LEGEND = [
   [["W", "S"], "away, towards you"], [["A", "D"], "left, right"], [["Q", "E"], "up, down"],
   [["←", "→"], "turn"], [["↑", "↓"], "tilt away, towards you"], [["Z", "X"], "tilt left, right"],
-  [["Space"], "gripper"], [["1", "4"], "speed, slow to fast"], [["C"], "clutch: nothing moves while held"],
+  [["Space"], "gripper"], [["1…4"], "speed, slow to fast"], [["C"], "clutch: nothing moves while held"],
   [["drag"], "across the table"], [["Shift", "drag"], "up, down, turn"],
 ];
 

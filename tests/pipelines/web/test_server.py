@@ -116,6 +116,21 @@ def test_what_changes_something_must_come_from_the_page_itself() -> None:
     visit(steps, routes=echo)
 
 
+def test_another_site_can_link_here_and_nothing_else() -> None:
+    async def steps(client: Client) -> None:
+        for site, mode, status in (
+            ("cross-site", "no-cors", 403),
+            ("same-site", "cors", 403),
+            ("cross-site", "navigate", 200),
+            ("same-origin", "cors", 200),
+            ("none", "navigate", 200),
+        ):
+            answer = await client.get("/", headers={"Sec-Fetch-Site": site, "Sec-Fetch-Mode": mode})
+            assert answer.status == status
+
+    visit(steps)
+
+
 @pytest.mark.parametrize(
     ("body", "kind", "words"),
     [
