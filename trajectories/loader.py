@@ -30,6 +30,8 @@ _MIX, _ORDER, _TEXT, _SURVEY = range(4)
 _MEMORY_SHARE = 0.6
 # Bytes per episode of what is known of it without reading it.
 _EPISODE_BYTES = 100
+# Bytes per block of the order of windows.
+_BLOCK_BYTES = 32
 # Windows that statistics are measured on at a time.
 _STATISTICS_WINDOWS = 1 << 16
 
@@ -351,7 +353,10 @@ class Blend:
         # Numbers are held twice while they are taken in.
         numbers = 2 * self.sources[0].window_bytes(())
         free = available_memory()
-        known = _EPISODE_BYTES * sum(source.episodes for source in self.sources)
+        known = sum(
+            _EPISODE_BYTES * source.episodes + _BLOCK_BYTES * source.frames // source.block_rows
+            for source in self.sources
+        )
         if resident == "stream":
             need = known
             for source in self.sources:

@@ -6,9 +6,11 @@ meanwhile, each batch reading its share, so that neither a thread of its own nor
 """
 
 import contextlib
+import os
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -25,6 +27,8 @@ RESIDENCES: tuple[Residence, ...] = ("memory", "stream", "device")
 NUMBERS = ("proprio", "action", "action_tool")
 # Pools of a source in memory: the one drawn from, the next, and one more while windows of three are in the making.
 SHELVES = 3
+# Threads that read what is to be resident, where there are as many cores.
+_LOADING_THREADS = 8
 # Rows of numbers that are read at once.
 _NUMBER_ROWS = 1 << 14
 
@@ -294,7 +298,11 @@ def whole_shelf(sources: Sequence[OpenSource], spec: WindowSpec, device: str | N
         *(np.concatenate([getattr(f, name) for f in everything]) for name in ("address", "before", "after"))
     )
     shelf = Shelf(sources, spec, spec.cameras, frames, frames.address + frames.after + 1, bridge=False, device=device)
-    shelf.complete()
+    # Decompressing lets other threads run.
+    threads = min(_LOADING_THREADS, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1)
+    with ThreadPoolExecutor(threads) as pool:
+        for done in [pool.submit(shelf.complete) for _ in range(threads)]:
+            done.result()
     return shelf
 
 
