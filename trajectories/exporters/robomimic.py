@@ -25,6 +25,7 @@ from trajectories.exporters.robomimic_layout import (
     place,
 )
 from trajectories.exporters.sinks import Sink
+from trajectories.holdout import hold_out
 from trajectories.parts import array_specs
 from trajectories.poses import matrices_from_quaternions
 from trajectories.schema import Episode
@@ -34,8 +35,8 @@ from trajectories.staging import staging_path, sweep
 _GYM = 2
 # Joint limits are widened to a whole multiple of this [rad], so that similar data sets share them.
 _GRID = 0.1
-# Of scenes in order, each tenth is for validation.
-_VALID_EVERY = 10
+# Share of the scenes in `mask/valid`: those that `handful train` and `handful data split` hold out.
+_VALID = 0.1
 # Other arrays than images of less than this are stored plain, larger ones in chunks of about a megabyte [bytes].
 _PLAIN = 16384
 _CHUNK = 1 << 20
@@ -116,7 +117,7 @@ def _write_file(
         _write_demo(data.create_group(f"demo_{index}"), episode, low, high, next_obs)
         advance(index + 1)
     data.attrs["total"] = frames
-    _write_masks(file, _validation(dataset))
+    _write_masks(file, hold_out(dataset.index(), _VALID))
     return frames
 
 
@@ -238,15 +239,6 @@ def _transforms(poses: np.ndarray) -> np.ndarray:
     quaternions /= np.linalg.norm(quaternions, axis=1, keepdims=True)
     matrices[:, :3, :3], matrices[:, :3, 3] = matrices_from_quaternions(quaternions), poses[:, :3]
     return matrices
-
-
-def _validation(dataset: Dataset) -> np.ndarray:
-    """Which episodes are for validation, (episodes,) bool: all of each tenth scene, of two scenes or more the last."""
-    index = dataset.index()
-    scenes = list(zip(index.seed.tolist(), index.scene.tolist(), strict=True))
-    distinct = sorted(set(scenes))
-    chosen = set(distinct[_VALID_EVERY - 1 :: _VALID_EVERY]) or set(distinct[1:][-1:])
-    return np.array([scene in chosen for scene in scenes])
 
 
 def _write_masks(file: h5py.File, validation: np.ndarray) -> None:

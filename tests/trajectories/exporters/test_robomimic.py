@@ -13,6 +13,7 @@ from scipy.spatial.transform import Rotation
 from handful import InputError, JobError
 from trajectories import Store
 from trajectories.exporters.robomimic import export_robomimic
+from trajectories.holdout import hold_out
 
 
 @pytest.fixture
@@ -109,14 +110,19 @@ def test_signals_have_their_own_names(make_store, make_episode, tmp_path):
         np.testing.assert_array_equal(signals["grasp"], episode.arrays["signals/grasp"])
 
 
-def test_each_tenth_scene_is_for_validation(make_store, make_episode, tmp_path):
-    scenes = [*range(12), 9]
+def test_held_out_scenes_are_for_validation(make_store, make_episode, tmp_path):
+    scenes = [*range(20), *range(20)]
     episodes = [make_episode(scene, steps=3, size=4) for scene in scenes]
-    export_robomimic(make_store(tmp_path / "s", [episodes]), tmp_path / "out.hdf5", next_obs=False)
+    store = make_store(tmp_path / "s", [episodes])
+    export_robomimic(store, tmp_path / "out.hdf5", next_obs=False)
     with h5py.File(tmp_path / "out.hdf5") as file:
-        assert file["mask/valid"][()].tolist() == [b"demo_9", b"demo_12"]
-        assert set(file["mask/train"][()]) == {f"demo_{i}".encode() for i in range(13)} - {b"demo_9", b"demo_12"}
+        train, valid = (file[f"mask/{mask}"][()].astype(str).tolist() for mask in ("train", "valid"))
         assert "next_obs" not in file["data/demo_0"]
+    assert sorted(train + valid) == sorted(f"demo_{index}" for index in range(40))
+    held_out = np.flatnonzero(hold_out(store.index(), 0.1))
+    assert valid == [f"demo_{index}" for index in held_out]
+    assert len({scenes[index] for index in held_out}) == 2
+    assert len(held_out) == 4
 
 
 def test_the_same_store_gives_the_same_bytes(store, tmp_path):
