@@ -164,6 +164,10 @@ def _convert_union(parameters: tuple[Any, ...], value: Any, where: str) -> Any:
     if value is None and type(None) in parameters:
         return None
     choices = [parameter for parameter in parameters if parameter is not type(None)]
+    # What is wrong inside a group of settings is said of the group, not of what else might stand in its place.
+    groups = [choice for choice in choices if dataclasses.is_dataclass(choice)]
+    if isinstance(value, Mapping) and groups:
+        choices = groups
     for choice in choices[:-1]:
         try:
             return _convert(choice, value, where)
