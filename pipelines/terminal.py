@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any, ClassVar, NoReturn
+from typing import Annotated, Any, ClassVar, NoReturn
 
 import typer
 from rich.console import Console, RenderableType
@@ -23,6 +23,9 @@ from typer.core import TyperCommand
 
 from handful import HandfulError, JobError
 from pipelines.progress import Reporter
+
+Json = Annotated[bool, typer.Option("--json", help="Last line of stdout is one JSON object; the rest goes to stderr.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 # What the command line's parser makes of a KeyboardInterrupt that no verb has dealt with.

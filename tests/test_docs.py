@@ -30,7 +30,8 @@ from scenes.monitor import Strictness
 from scenes.outcome import Outcome
 from scenes.task import get_task
 from sim.transforms import matrix_from_quat
-from trajectories import Store
+from tests.pipelines import run_folder
+from trajectories import Store, filters, open_dataset
 from trajectories.importers import isaaclab_mimic
 from trajectories.rules import RULES
 from trajectories.schema import REQUIRED, SCHEMA
@@ -85,10 +86,27 @@ def overrides_fit(verb: str, parsed: dict[str, Any]) -> None:
         assert not given
 
 
-def parse(words: list[str]) -> None:
+def subcommands(command: click.Command) -> Mapping[str, click.Command]:
+    """The commands below a group, such as `data`; of another command none."""
+    return getattr(command, "commands", {})
+
+
+def command_of(words: list[str]) -> tuple[str, click.Command, list[str]]:
+    """The verb, what carries it out, and the words after it; of a group the command below it."""
     verb, *rest = words
-    assert verb in VERBS
-    overrides_fit(verb, VERBS[verb].make_context(verb, rest).params)
+    assert verb in VERBS, words
+    command = VERBS[verb]
+    below = subcommands(command)
+    if below:
+        name, *rest = rest
+        assert name in below, words
+        command = below[name]
+    return verb, command, rest
+
+
+def parse(words: list[str]) -> None:
+    verb, command, rest = command_of(words)
+    overrides_fit(verb, command.make_context(verb, rest).params)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -104,11 +122,13 @@ def test_commands_inside_sentences_and_tables_exist() -> None:
     spans = [span for page in PAGES for span in re.findall(r"`(handful [^`\n]+)`", page.read_text(encoding="utf-8"))]
     assert len(spans) > 10
     for span in spans:
-        _, verb, *rest = span.split()
-        assert verb in VERBS, span
+        _, *words = span.split()
+        if words == ["data", "..."]:
+            continue
+        _, command, rest = command_of(words)
         if "--out" in rest:
-            parse([verb, *rest])
-        known = {name for parameter in VERBS[verb].params for name in parameter.opts} | {"--help"}
+            parse(words)
+        known = {name for parameter in command.params for name in parameter.opts} | {"--help"}
         assert {word for word in rest if word.startswith("--")} <= known, span
 
 
@@ -216,6 +236,17 @@ def test_recording_and_drawing_scenes_run(run: Callable[[list[str]], dict[str, A
         assert set(run(tiny(words))) == promised_keys()[verb]
 
 
+def test_the_care_of_stores_runs(run: Callable[[list[str]], dict[str, Any]]) -> None:
+    run_folder.make_store(Path("data.zarr"), episodes=26).seal(None)
+    run_folder.make_store(Path("human.zarr"), episodes=4).seal(None)
+    shown = [words for words in commands("docs/data.md") if words[0] == "data"]
+    for words in shown:
+        answer = run(words)
+        assert set(answer) >= promised_keys()["data"], words
+        assert words[1] == "split" or len(open_dataset(answer["store"])) == answer["episodes"], words
+    assert {words[1] for words in shown} == set(subcommands(VERBS["data"]))
+
+
 def test_results_have_the_keys_that_the_contracts_name() -> None:
     from pipelines.rollouts import _result
 
@@ -293,6 +324,13 @@ def test_the_streams_have_the_numbers_that_data_sets_hold() -> None:
         for index, stream in enumerate(streams):
             key = handful.stream_key(namespace, "lift", 7, stream, 2)  # type: ignore[arg-type]
             assert (key[0], *key[2:]) == (number, 7, index, 2)
+
+
+def test_the_fields_of_filters_are_the_codes() -> None:
+    documented = [
+        name for row in rows("docs/data.md", "field of a filter") for name in re.findall(r"[\w.<>\[\]]+", row[0])
+    ]
+    assert documented == [*filters._TEXTS, *filters._NUMBERS, "ledger.<axis>", "ledger.<axis>[<i>]", "demo"]
 
 
 def test_the_options_of_generation_are_the_codes() -> None:
