@@ -11,7 +11,6 @@ import os
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -136,14 +135,21 @@ class PartReader:
 
     def __init__(self, folder: Path, manifest: Manifest) -> None:
         self.folder = folder
-        self.manifest = manifest
+        # Not the manifest itself: the numbers of its episodes take many times the memory as Python's own.
+        self._files, self._specs = manifest.files, manifest.arrays
+        self._ends = np.cumsum([0, *manifest.lengths], dtype=np.int64)
+        self._line_ends = np.array([0, *manifest.summary["line_ends"]], np.int64)
+        self._line_crcs = np.array(manifest.summary["line_crcs"], np.uint32)
         self._arrays: dict[str, ShardReader | None] = {}
-        self._ends = [0, *accumulate(manifest.lengths)]
+
+    @property
+    def steps(self) -> int:
+        """Control steps over all episodes of the part."""
+        return int(self._ends[-1])
 
     def meta(self, episode: int) -> EpisodeMeta:
         """Metadata of one episode of the part."""
-        ends = self.manifest.summary["line_ends"]
-        start, stop = ends[episode - 1] if episode else 0, ends[episode]
+        start, stop = self._line_ends[episode : episode + 2].tolist()
         try:
             with open(self.folder / _METADATA, "rb") as file:
                 size = os.fstat(file.fileno()).st_size
@@ -152,13 +158,13 @@ class PartReader:
         except OSError as error:
             raise self._damaged(_METADATA, error.strerror or str(error)) from error
         self._check_size(_METADATA, size)
-        if zlib.crc32(line) != self.manifest.summary["line_crcs"][episode]:
+        if zlib.crc32(line) != self._line_crcs[episode]:
             raise self._damaged(_METADATA, f"line {episode + 1} has changed")
         return EpisodeMeta.from_json(json.loads(line))
 
     def rows(self, episode: int, key: str) -> tuple[int, int]:
         """First row and number of rows of one key of one episode of the part."""
-        begin, end = self._ends[episode], self._ends[episode + 1]
+        begin, end = self._ends[episode : episode + 2].tolist()
         kind = lookup(key).rows
         if kind == "episode":
             return episode, 1
@@ -176,7 +182,7 @@ class PartReader:
             self._arrays[key] = self._open(key)
         shard = self._arrays[key]
         if shard is None or start == stop:
-            spec = self.manifest.arrays[key]
+            spec = self._specs[key]
             return np.zeros((stop - start, *spec["row"]), spec["dtype"])
         try:
             return shard.read(start, stop)
@@ -186,7 +192,7 @@ class PartReader:
 
     def dump(self, name: str) -> dict[str, np.ndarray]:
         """The arrays that were dumped under a name while the part was made."""
-        names = [Path(file).stem for file in self.manifest.files if file.startswith("dumps/")]
+        names = [Path(file).stem for file in self._files if file.startswith("dumps/")]
         if name not in names:
             raise unknown_name(f"dump of part {self.folder.name}", name, names)
         with np.load(io.BytesIO(self._checked_file(f"dumps/{name}.npz")), allow_pickle=False) as arrays:
@@ -208,7 +214,7 @@ class PartReader:
             layout = Layout.parse(self._checked_file(name))
         except JobError as error:
             raise self._damaged(name, str(error)) from error
-        entry = self.manifest.files.get(f"{key}/{layout.file}")
+        entry = self._files.get(f"{key}/{layout.file}")
         if entry is None and layout.chunks:
             raise self._damaged(f"{key}/{layout.file}", "the manifest does not name it")
         return None if entry is None else ShardReader(self.folder / key / layout.file, layout, entry)
@@ -219,12 +225,12 @@ class PartReader:
         except OSError as error:
             raise self._damaged(name, error.strerror or str(error)) from error
         self._check_size(name, len(data))
-        if sha256(data) != self.manifest.files[name]["sha256"]:
+        if sha256(data) != self._files[name]["sha256"]:
             raise self._damaged(name, "its content has changed")
         return data
 
     def _check_size(self, name: str, size: int) -> None:
-        expected = self.manifest.files[name]["bytes"]
+        expected = self._files[name]["bytes"]
         if size != expected:
             raise self._damaged(name, f"it is {size} bytes long instead of {expected}")
 

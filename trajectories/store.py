@@ -40,8 +40,9 @@ from trajectories.staging import discard, sweep
 from trajectories.tombstone import load_tombstone
 from trajectories.verification import verify_store
 
-# An open part costs some 100 kB; a store may have very many.
-_OPEN_PARTS = 512
+# What is kept of parts: an open one costs some 50 kB, a manifest up to a megabyte; a store may have very many.
+_OPEN_PARTS = 4096
+_MANIFESTS = 16
 
 
 class Store(Dataset):
@@ -56,7 +57,7 @@ class Store(Dataset):
         self.plan_digest = sha256(canonical_json(plan, "plan"))
         self._writable = writable
         # These caches are safe to share between threads.
-        self._manifest = lru_cache(_OPEN_PARTS)(self._load_manifest)
+        self._manifest = lru_cache(_MANIFESTS)(self._load_manifest)
         self._reader = lru_cache(_OPEN_PARTS)(self._open_part)
         # Of an unfinished store, by part; of a finished one, only what commits and seals looked at.
         self._entries: dict[int, Entry] = {}
@@ -267,10 +268,10 @@ class Store(Dataset):
             raise InputError(f"'{key}' has no row per step; read it episode by episode")
         reader, local = self._locate(episode)
         begin, _ = reader.rows(local, key)
-        rows = sum(reader.manifest.lengths)
+        rows = reader.steps
         if not 0 <= begin + start <= begin + stop <= rows:
             raise InputError(
-                f"part {reader.manifest.part:08d} of store '{self.path}' has {rows} steps; "
+                f"part {reader.folder.name} of store '{self.path}' has {rows} steps; "
                 f"cannot read steps {begin + start} to {begin + stop}"
             )
         return reader.read(key, begin + start, begin + stop)
