@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from handful import InputError, JobError
 from pipelines import generate
 from pipelines.progress import Reporter
 from trajectories import Store
+from trajectories.repair import repair_store
 
 SMALL = ["chunk=3"]
 HANDFUL = str(Path(sys.executable).with_name("handful"))
@@ -114,8 +116,27 @@ def test_a_killed_run_resumes_to_the_same_bytes(reference: tuple[Path, dict], tm
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     # A part may be missing before one that was finished sooner; none may be damaged.
-    assert all("missing: the job stopped before its end" in problem for problem in Store.open(out).verify())
+    assert all("the job stopped before its end" in problem for problem in Store.open(out).verify())
     run(out)
+    assert tree(out) == tree(reference[0])
+
+
+def test_a_finished_store_is_left_untouched(reference: tuple[Path, dict]) -> None:
+    before = {path: path.stat().st_mtime_ns for path in reference[0].rglob("*") if path.is_file()}
+    assert run(reference[0])["kept"] == reference[1]["kept"]
+    assert {path: path.stat().st_mtime_ns for path in reference[0].rglob("*") if path.is_file()} == before
+
+
+def test_what_a_finished_store_has_lost_is_made_again(reference: tuple[Path, dict], tmp_path: Path) -> None:
+    out = tmp_path / "store"
+    shutil.copytree(reference[0], out)
+    shard = next((out / "parts/00000001/state").glob("c.*"))
+    shard.write_bytes(shard.read_bytes()[:-9])
+    (out / "manifest/00000000.json").unlink()
+    (out / "seal.json").write_bytes(b"{")
+    repair = repair_store(out)
+    assert (repair.restored, repair.dropped) == (("seal.json",), (0, 1))
+    assert run(out)["kept"] == reference[1]["kept"]
     assert tree(out) == tree(reference[0])
 
 
