@@ -202,7 +202,7 @@ def _foreign(
         meta = mapping.meta(request.source, _sentence(path, group), scene, {**extra, "demo": name})
         signals = _signals(path, group, steps)
         arrays |= {f"signals/{name}": signal[observed] for name, signal in signals.items()}
-        if signals and set(request.subtasks[:-1]) <= signals.keys():
+        if len(request.subtasks) > 1 and set(request.subtasks[:-1]) <= signals.keys():
             arrays["subtask"] = subtask_index(signals, request.subtasks, where)[observed]
             meta.extra["derived"]["subtask"] = "from the signals of these names"
         elif signals:

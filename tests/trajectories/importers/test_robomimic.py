@@ -267,11 +267,13 @@ def write_robosuite(path, demos=2, steps=STEPS, rate=20, datagen=True):
             obs["robot0_eef_quat"] = Rotation.random(steps, random_state=rng).as_quat()
             frames = rng.integers(0, 256, (steps, 8, 10, 3), dtype=np.uint8)
             obs.create_dataset("agentview_image", data=frames, compression="gzip", chunks=(1, 8, 10, 3))
-            if datagen:
+            obs.create_dataset("robot0_eye_in_hand_image", data=255 - frames, compression="gzip", chunks=(1, 8, 10, 3))
+            for name in ("cubeA", "cubeB") if datagen else ():
                 cube = np.tile(np.eye(4), (steps, 1, 1))
                 cube[:, :3, :3] = Rotation.random(steps, random_state=rng).as_matrix()
                 cube[:, :3, 3] = rng.normal(size=(steps, 3))
-                demo["datagen_info/object_poses/cubeA"] = cube
+                demo[f"datagen_info/object_poses/{name}"] = cube
+            if datagen:
                 demo["datagen_info/eef_pose"] = cube
                 for name, step in (("grasp_1", 4), ("stack_1", 9)):
                     demo[f"datagen_info/subtask_term_signals/{name}"] = (np.arange(steps) >= step).astype(int)
@@ -350,6 +352,16 @@ def test_kinematics_are_asked_for_the_tool(theirs, tmp_path):
     np.testing.assert_array_equal(
         arrays["observation/tool_pose_in_base"][:, :3], arrays["observation/joint_position"][:, :3]
     )
+
+
+def test_signals_of_other_names_are_kept_and_said(theirs, tmp_path):
+    import_robomimic(theirs, tmp_path / "back", ROBOSUITE, subtasks=("reach", "lift"))
+    import_robomimic(theirs, tmp_path / "none", ROBOSUITE)
+    for name in ("back", "none"):
+        store = Store.open(tmp_path / name)
+        assert store.meta(0).extra["derived"]["subtask"].startswith("0 throughout: the signals have other names")
+        assert not store.read(0, "subtask").any()
+        assert store.read(0, "signals/stack_1").tolist() == [False] * 9 + [True] * 5
 
 
 def test_a_file_without_signals_or_rate_says_so(tmp_path):
