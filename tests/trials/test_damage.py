@@ -126,15 +126,16 @@ def _wrong(store: Path, whole: dict[str, Any]) -> list[str]:
     return wrong
 
 
-@pytest.mark.parametrize("seed", [0])
-def test_damage_is_found_and_never_read_as_data(tmp_path: Path, seed: int) -> None:
-    hit = _damage_many(tmp_path, 25, seed)
-    assert {"zarr.json", "plan.json", "seal.json", "manifest/N.json", "shard", "dump"} <= hit.keys()
+@pytest.mark.parametrize("codec", [None, "jpeg:90"])
+def test_damage_is_found_and_never_read_as_data(tmp_path: Path, codec: str | None) -> None:
+    hit = _damage_many(tmp_path, 25, 0, codec)
+    assert {"zarr.json", "plan.json", "seal.json", "index.npz", "manifest/N.json", "shard", "dump"} <= hit.keys()
 
 
 @pytest.mark.trial
-def test_five_hundred_damages_are_found(tmp_path: Path) -> None:
-    _damage_many(tmp_path, 500, seed=1)
+@pytest.mark.parametrize("codec", [None, "jpeg:90"])
+def test_five_hundred_damages_are_found(tmp_path: Path, codec: str | None) -> None:
+    _damage_many(tmp_path, 500, 1, codec)
 
 
 def test_a_file_too_many_is_found_wherever_it_lies(tmp_path: Path) -> None:

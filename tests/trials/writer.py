@@ -128,6 +128,7 @@ def contents(store: Store) -> Iterator[tuple[str, Callable[[], Any]]]:
     yield "sealed", lambda: store.sealed_episodes
     yield "scenes", store.scene_records
     yield "keys", store.keys
+    yield "index", lambda: _columns(store)
     yield (
         "dumps",
         lambda: [
@@ -140,6 +141,16 @@ def contents(store: Store) -> Iterator[tuple[str, Callable[[], Any]]]:
         yield f"meta {i}", lambda i=i: store.meta(i)
         for key in make_episode(0).arrays:
             yield f"{i} {key}", lambda i=i, key=key: store.read(i, key).tobytes()
+
+
+def _columns(store: Store) -> dict[str, Any]:
+    """An index as plain lists."""
+    index = store.index()
+    numbers = ("part", "local", "first", "length", "scene", "seed", "attempts", "control_rate")
+    columns: dict[str, Any] = {name: getattr(index, name).tolist() for name in numbers}
+    return columns | {
+        name: [category.of(episode) for episode in range(len(store))] for name, category in index.categories.items()
+    }
 
 
 def read_all(path: Path) -> dict[str, Any]:
