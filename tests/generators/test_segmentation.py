@@ -12,6 +12,7 @@ from generators.segmentation import AWAY, LIFTED, Segment, segment
 from handful import InputError
 from scenes.task import Task, get_task
 from trajectories.importers.isaaclab_mimic import import_isaaclab_mimic
+from trajectories.recipes import exclude
 
 LIFT, STACK = get_task("lift"), get_task("stack_three")
 
@@ -200,6 +201,12 @@ def test_demos_of_another_task_are_refused_in_one_line(lift_store: Path) -> None
 def test_demos_of_another_rate_are_refused(lift_store: Path) -> None:
     with pytest.raises(InputError, match=r"recorded at 20.0 Hz; this needs 10.0 Hz"):
         load_demos(lift_store, LIFT, 10.0)
+
+
+def test_demos_are_read_from_a_view_as_well(lift_store: Path, lift_demos: list[Demo], tmp_path: Path) -> None:
+    found = load_demos(exclude(lift_store, "1", tmp_path / "v").path, LIFT, 20.0)
+    assert [demo.index for demo in found] == [0, 1]
+    np.testing.assert_array_equal(found[1].target, lift_demos[2].target)
 
 
 def test_loaded_demos_say_who_recorded_them(lift_demos: list[Demo]) -> None:

@@ -1,12 +1,15 @@
 """`handful data ...` as people and scripts use it."""
 
+import io
 import json
 import signal
 import sys
 
 import pytest
+from rich.console import Console
 
 from pipelines import cli
+from pipelines.inspection import inspect
 from tests.pipelines import run_folder
 from trajectories import Store, open_dataset
 
@@ -153,3 +156,29 @@ def test_a_deletion_that_was_interrupted_is_finished_without_naming_it_again(han
     assert (code, answer["episodes"], answer["deleted"]) == (0, 3, 0)
     assert "note: an interrupted deletion from 'data.zarr' is finished" in err
     assert Store.open("data.zarr").verify() == []
+
+
+def test_views_are_inspected_drawn_and_learnt_from_like_stores(handful, store, tmp_path):
+    handful("split", "data.zarr", "--validation", "0.3", "--out", "halves")
+
+    def run(*words):
+        assert not cli.app([*words, "--json"], standalone_mode=False)
+
+    facts, shown = inspect(tmp_path / "halves" / "train", verify=True)
+    assert (facts["episodes"], facts["ok"], facts["problems"]) == (4, True, [])
+    text = rendered(shown)
+    assert "data.zarr 4" in text
+    assert "scenes tried" not in text
+    run("view", "halves/train", "--out", "sheet.png")
+    run("view", "halves/train", "--episode", "1", "--out", "episode.png")
+    tiny = ("steps=2", "checkpoints=1", "batch_size=4", "threads=1")
+    run("train", "--data", "halves/train", "--out", "run", "--preset", "tiny", *tiny)
+    (checkpoint,) = (tmp_path / "run").glob("checkpoint-*/checkpoint.json")
+    (source,) = json.loads(checkpoint.read_text())["sources"]
+    assert (source["episodes"], source["digest"]) == (4, open_dataset("halves/train").plan_digest)
+
+
+def rendered(shown):
+    buffer = io.StringIO()
+    Console(file=buffer, width=120).print(shown)
+    return buffer.getvalue()
