@@ -6,17 +6,18 @@ batches can be made ahead by any number of threads, and none of that changes a s
 
 import threading
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from handful import InputError
-from trajectories.device import device_memory
-from trajectories.memory import available_memory
-from trajectories.order import Blocks, Mix, Order, pool_windows
+from trajectories.blocks import Blocks
+from trajectories.camera_errors import CameraErrors
+from trajectories.mix import Mix
+from trajectories.order import Order
 from trajectories.photometric import Photometric
-from trajectories.residence import NUMBERS, SHELVES, Frames, Residence, Shelf, Stream, require_residence, whole_shelf
+from trajectories.residence import Residence, Stream, require_memory, require_residence, source_pool, whole_shelf
+from trajectories.shelf import NUMBERS, Frames, Shelf
 from trajectories.sources import OpenSource, Source, WindowSpec, open_sources
 from trajectories.statistics import Statistics, Summary
 
@@ -26,12 +27,6 @@ _SPLITS: tuple[Split, ...] = ("train", "validation")
 # Sets the loader's random streams apart from every other use of the same seed.
 _STREAM = 0x10AD
 _MIX, _ORDER, _TEXT, _SURVEY = range(4)
-# Share of the free memory that the data may take.
-_MEMORY_SHARE = 0.6
-# Bytes per episode of what is known of it without reading it.
-_EPISODE_BYTES = 100
-# Bytes per block of the order of windows.
-_BLOCK_BYTES = 32
 # Windows that statistics are measured on at a time.
 _STATISTICS_WINDOWS = 1 << 16
 
@@ -104,12 +99,11 @@ class Blend:
         self.spec = spec
         self.seed = seed
         self.sources: list[OpenSource] = open_sources(sources, spec)
-        self._photometric = photometric
+        self._camera_errors = None if photometric is None else CameraErrors(photometric, self.sources, spec)
         self._mix = Mix([source.share for source in self.sources], seed, (_STREAM, _MIX))
         self._orders: dict[tuple[Split, int], Order] = {}
         self._lock = threading.Lock()
-        self._camera_errors = lru_cache(maxsize=1 << 14)(self._draw_camera_errors)
-        self._require_memory(resident, device)
+        require_memory(self.sources, spec, resident, device)
         self._kept: Shelf | Stream
         if resident == "stream":
             self._kept = Stream(self.sources, spec)
@@ -243,11 +237,8 @@ class Blend:
                     raise InputError(f"store '{opened.path}' has no episode held out for {split}")
                 blocks = Blocks.cut(opened.address, opened.lengths, chosen, opened.block_rows)
                 stream = (_STREAM, _ORDER, _SPLITS.index(split), source)
-                self._orders[split, source] = Order(blocks, self._pool_windows(opened), self.seed, stream)
+                self._orders[split, source] = Order(blocks, source_pool(opened, self.spec), self.seed, stream)
             return self._orders[split, source]
-
-    def _pool_windows(self, source: OpenSource) -> int:
-        return pool_windows(source.window_bytes(self.spec.cameras), source.share, source.block_rows)
 
     def _frames(self, source: np.ndarray, episode: np.ndarray, moment: np.ndarray) -> Frames:
         """Frames of several sources."""
@@ -299,10 +290,8 @@ class Blend:
                 category = index.categories[name]
                 for row, code in zip(rows.tolist(), category.codes[episode[rows]].tolist(), strict=True):
                     values[row] = category.values[code]
-        if self._photometric is not None:
-            for number, camera in enumerate(self.spec.cameras):
-                if f"images/{camera}" in batch:
-                    self._disturb(self._photometric, batch[f"images/{camera}"], number, source, episode, moment)
+        if self._camera_errors is not None:
+            self._camera_errors.add(batch, source, episode, moment)
         return batch | {
             "instruction": [text[int(u * len(text))] for text, u in zip(told["text"], texts, strict=True)],
             "embodiment": told["embodiment"],
@@ -311,76 +300,5 @@ class Blend:
             "progress": (moment / lengths).astype(np.float32),
         }
 
-    def _disturb(
-        self,
-        photometric: Photometric,
-        images: np.ndarray,
-        camera: int,
-        source: np.ndarray,
-        episode: np.ndarray,
-        moment: np.ndarray,
-    ) -> None:
-        """Add the camera errors of their episodes to the images of a batch, in place."""
-        history, stride = self.spec.history, self.spec.history_stride
-        seen = images.reshape(len(images), history, *images.shape[-3:])
-        for row, (number, which, step) in enumerate(
-            zip(source.tolist(), episode.tolist(), moment.tolist(), strict=True)
-        ):
-            errors = self._camera_errors(number, which, camera)
-            if errors is None:
-                continue
-            seed, stream, drawn = errors
-            for column in range(history):
-                # One stream below the episode's for each step's noise, so a frame looks the same in every window.
-                at = max(step - (history - 1 - column) * stride, 0)
-                noise = _generator(seed, (*stream, 1 + at))
-                seen[row, column] = photometric.apply(seen[row, column][None], drawn, noise)[0]
-
-    def _draw_camera_errors(
-        self, source: int, episode: int, camera: int
-    ) -> tuple[int, tuple[int, ...], dict[str, Any]] | None:
-        """An episode's seed, stream and draw of one camera's errors; None where it recorded no stream."""
-        seeds = self.sources[source].store.meta(episode).seeds
-        key = seeds.get("keys", {}).get("sensor_noise")
-        if key is None or self._photometric is None:
-            return None
-        stream = (*key, camera)
-        return seeds["seed"], stream, self._photometric.draw(_generator(seeds["seed"], stream))
-
-    def _require_memory(self, resident: Residence, device: str) -> None:
-        frames = sum(source.frames for source in self.sources)
-        pixels = self.sources[0].window_bytes(self.spec.cameras) - self.sources[0].window_bytes(())
-        # Numbers are held twice while they are taken in.
-        numbers = 2 * self.sources[0].window_bytes(())
-        free = available_memory()
-        known = sum(
-            _EPISODE_BYTES * source.episodes + _BLOCK_BYTES * source.frames // source.block_rows
-            for source in self.sources
-        )
-        if resident == "stream":
-            need = known
-            for source in self.sources:
-                windows = self._pool_windows(source)
-                shelves = min(SHELVES, -(-source.frames // windows))
-                # A pool ends with a whole block.
-                need += shelves * min(windows + source.block_rows, source.frames) * (numbers + pixels)
-            self._require("streaming the data", need, free, "memory", "blend fewer stores, or smaller images")
-            return
-        need = frames * (numbers + (pixels if resident == "memory" else 0)) + known
-        self._require(f"keeping {frames} frames resident", need, free, "memory", 'load with resident="stream"')
-        if resident == "device":
-            need, free = frames * pixels, device_memory(device)
-            self._require(
-                f"keeping {frames} frames on {device}", need, free, "its memory", 'load with resident="memory"'
-            )
-
-    def _require(self, what: str, need: int, free: int | None, where: str, advice: str) -> None:
-        if free is not None and need > _MEMORY_SHARE * free:
-            raise InputError(f"{what} takes {need / 1e9:.1f} GB of {where}, and {free / 1e9:.1f} GB are free; {advice}")
-
     def _generator(self, *key: int) -> np.random.Generator:
-        return _generator(self.seed, (_STREAM, *key))
-
-
-def _generator(seed: int, key: tuple[int, ...]) -> np.random.Generator:
-    return np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=key)))
+        return np.random.Generator(np.random.PCG64(np.random.SeedSequence(self.seed, spawn_key=(_STREAM, *key))))

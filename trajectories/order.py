@@ -1,4 +1,4 @@
-"""The order that windows are learnt from: endless epochs over each source, mixed by weight, known at any step at once.
+"""The order that a source's windows are learnt from: endless epochs, known at any place at once.
 
 A frame read from a disk comes with its whole chunk, so frames drawn one by one waste nearly all that is read. Here a
 source's frames are cut into blocks of whole chunks; each epoch permutes the blocks, takes a pool of them at a time, and
@@ -9,16 +9,14 @@ the same whether the data is streamed or resident.
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
 import numpy as np
 
-from handful import InputError
+from trajectories.blocks import Blocks
 
-# Windows after which the mix of sources repeats; every source gives its exact share of them.
-PERIOD = 1 << 16
 # Bytes of a pool's windows, all sources together.
 POOL_BYTES = 256_000_000
 # A source of small weight still draws from so many blocks at a time.
@@ -44,99 +42,6 @@ def pool_windows(window_bytes: int, share: float, block_rows: int) -> int:
     """
     wanted = int(POOL_BYTES * share / max(window_bytes, 1))
     return min(max(wanted, POOL_BLOCKS * block_rows), max(POOL_WINDOWS, POOL_BLOCKS * block_rows))
-
-
-def addresses(place: np.ndarray, first: np.ndarray, length: np.ndarray, rows: int, room: int) -> np.ndarray:
-    """Lay the parts of a source out on one line: the address of each episode's first step, (N,) int64.
-
-    Args:
-        place: which part holds each episode, (N,); parts are told apart by it and laid out in its order.
-        first: row of the episode's first step in its part, (N,).
-        length: steps of each episode, (N,).
-        rows: every part begins at a multiple of it.
-        room: least distance between the last address of a part and the first of the next.
-    """
-    _, part = np.unique(place, return_inverse=True)
-    size = np.zeros(part.max(initial=-1) + 1, np.int64)
-    np.maximum.at(size, part, first + length)
-    spans = (size + room + rows) // rows * rows
-    return np.asarray((np.cumsum(spans) - spans)[part] + first, np.int64)
-
-
-@dataclass(frozen=True)
-class Blocks:
-    """The frames of one split of a source, cut at multiples of `rows` on its line of addresses.
-
-    A frame's address is its episode's first address plus its step. Addresses of one part follow each other as its rows
-    do, and parts begin at multiples of `rows`, so a block never spans two parts and covers whole chunks.
-    """
-
-    rows: int
-    # The split's episodes in order of address, with the addresses of their first step and after their last, (E,) each.
-    episode: np.ndarray = field(repr=False)
-    start: np.ndarray = field(repr=False)
-    stop: np.ndarray = field(repr=False)
-    # Blocks that hold a frame of the split: address / rows, ascending, and the frames of the split in each, (B,) each.
-    number: np.ndarray = field(repr=False)
-    windows: np.ndarray = field(repr=False)
-
-    def __len__(self) -> int:
-        """Number of blocks."""
-        return len(self.number)
-
-    @property
-    def frames(self) -> int:
-        """Number of frames of the split."""
-        return int(self.windows.sum())
-
-    @classmethod
-    def cut(cls, address: np.ndarray, length: np.ndarray, chosen: np.ndarray, rows: int) -> "Blocks":
-        """Cut the chosen episodes.
-
-        Args:
-            address: of each episode's first step, (N,) int64.
-            length: steps of each episode, (N,).
-            chosen: whether an episode is of the split, (N,) bool.
-            rows: frames of a block.
-        """
-        episode = np.flatnonzero(chosen)
-        episode = episode[np.argsort(address[episode], kind="stable")]
-        start = address[episode]
-        stop = start + length[episode]
-        _, number, begin, end = _fragments(start, stop, rows)
-        blocks, inverse = np.unique(number, return_inverse=True)
-        windows = np.bincount(inverse, weights=end - begin, minlength=len(blocks)).astype(np.int64)
-        return cls(rows, episode, start, stop, blocks, windows)
-
-    def fragments(self, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The split's runs of frames in some blocks, by address.
-
-        Args:
-            chosen: indices of blocks, ascending.
-
-        Returns:
-            Episode, first step and step after the last of each run, (F,) int64 each.
-        """
-        low = self.number[chosen] * self.rows
-        first = np.searchsorted(self.stop, low, side="right")
-        last = np.searchsorted(self.start, low + self.rows, side="left")
-        count = last - first
-        which = np.repeat(np.arange(len(chosen)), count)
-        row = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count) + first[which]
-        begin = np.maximum(self.start[row], low[which]) - self.start[row]
-        end = np.minimum(self.stop[row], low[which] + self.rows) - self.start[row]
-        return self.episode[row], begin, end
-
-
-def _fragments(start: np.ndarray, stop: np.ndarray, rows: int) -> tuple[np.ndarray, ...]:
-    """Intervals cut at multiples of `rows`: interval, block number, start and stop of each piece."""
-    first, last = start // rows, (stop - 1) // rows
-    count = last - first + 1
-    interval = np.repeat(np.arange(len(start)), count)
-    number = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count) + first[interval]
-    begin = np.maximum(start[interval], number * rows)
-    end = np.minimum(stop[interval], (number + 1) * rows)
-    return interval, number, begin, end
 
 
 @dataclass(frozen=True)
@@ -240,47 +145,3 @@ def _keep(kept: OrderedDict[K, V], key: K, value: V, most: int) -> V:
     while len(kept) > most:
         kept.popitem(last=False)
     return value
-
-
-class Mix:
-    """Which source each window of a blend comes from, and how many it gave before.
-
-    The bits of a window's number within a period, reversed, are compared with the cumulated shares (van der Corput's
-    sequence): over a period every source gives its exact share, rounded to 1 / PERIOD, and over any run of windows
-    nearly that.
-    """
-
-    def __init__(self, shares: Sequence[float], seed: int, stream: tuple[int, ...]) -> None:
-        """Args:
-        shares: of each source, adding up to 1.
-        seed: shifts the sequence.
-        stream: sets the shift apart from every other use of the seed.
-        """
-        if len(shares) > PERIOD:
-            raise InputError(f"a blend takes at most {PERIOD} sources, got {len(shares)}; merge some of them first")
-        self._counts = _apportion(np.asarray(shares, np.float64))
-        shift = np.random.SeedSequence(seed, spawn_key=stream).generate_state(1)[0] % PERIOD
-        turned = np.zeros(PERIOD, np.int64)
-        for bit in range(PERIOD.bit_length() - 1):
-            turned |= ((np.arange(PERIOD) >> bit) & 1) << (PERIOD.bit_length() - 2 - bit)
-        self._source = np.searchsorted(np.cumsum(self._counts), turned ^ int(shift), side="right")
-        by_source = np.argsort(self._source, kind="stable")
-        self._before = np.empty(PERIOD, np.int64)
-        self._before[by_source] = np.arange(PERIOD) - np.repeat(np.cumsum(self._counts) - self._counts, self._counts)
-
-    def locate(self, first: int, count: int) -> tuple[np.ndarray, np.ndarray]:
-        """Source of each of `count` windows from the `first` on, and its place among that source's, (count,) each."""
-        period, place = np.divmod(np.arange(first, first + count), PERIOD)
-        source = self._source[place]
-        return source, period * self._counts[source] + self._before[place]
-
-
-def _apportion(shares: np.ndarray) -> np.ndarray:
-    """Windows of each source in a period: its share by largest remainder, at least one."""
-    exact = shares / shares.sum() * PERIOD
-    counts = np.maximum(np.floor(exact).astype(np.int64), 1)
-    while counts.sum() < PERIOD:
-        counts[np.argmax(exact - counts)] += 1
-    while counts.sum() > PERIOD:
-        counts[np.argmax(np.where(counts > 1, counts - exact, -np.inf))] -= 1
-    return counts

@@ -13,10 +13,10 @@ from typing import Literal
 import numpy as np
 
 from handful import InputError, unknown_name
+from trajectories.blocks import addresses
 from trajectories.dataset import Dataset, open_dataset
 from trajectories.holdout import hold_out
 from trajectories.index import Index
-from trajectories.order import addresses
 from trajectories.poses import pose_features
 
 # Addresses of different sources never meet: source s begins at s * SOURCE_SPAN.

@@ -9,7 +9,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from handful import InputError, JobError
-from trajectories import Blend, Photometric, Source, Statistics, WindowSpec, loader, order, prefetch
+from trajectories import Blend, Photometric, Source, Statistics, WindowSpec, order, prefetch, residence
 from trajectories.recipes import filter_by, merge
 
 SPEC = WindowSpec(cameras=("front", "wrist"), horizon=8, validation_fraction=0.2)
@@ -320,11 +320,11 @@ def test_statistics_are_those_of_what_is_drawn(sources):
 def test_data_too_large_for_the_memory_is_refused_with_its_size(tmp_path, make_episode, make_store, monkeypatch):
     make_store(tmp_path / "s", [[make_episode(i, steps=60) for i in range(20)]])
     sources = [Source(str(tmp_path / "s"))]
-    monkeypatch.setattr(loader, "available_memory", lambda: 1_200_000)
+    monkeypatch.setattr(residence, "available_memory", lambda: 1_200_000)
     with pytest.raises(InputError, match=r'1200 frames resident takes 0\.0 GB of memory.*load with resident="stream"'):
         Blend(sources, SPEC, seed=0)
     Blend(sources, SPEC, seed=0, resident="stream").batch(0, 8)
-    monkeypatch.setattr(loader, "available_memory", lambda: 200_000)
+    monkeypatch.setattr(residence, "available_memory", lambda: 200_000)
     with pytest.raises(InputError, match=r"streaming the data takes .* blend fewer stores"):
         Blend(sources, SPEC, seed=0, resident="stream")
 
@@ -372,7 +372,7 @@ def test_images_kept_on_a_device_come_as_tensors_there(sources, monkeypatch):
         assert batch["images/front"].dtype == torch.uint8
         assert _equal({k: v.numpy() if isinstance(v, torch.Tensor) else v for k, v in batch.items()}, expected)
         assert len(list(on_device.validation(0))) == len(list(Blend(sources, spec, seed=1).validation(0)))
-    monkeypatch.setattr(loader, "device_memory", lambda device: 1000)
+    monkeypatch.setattr(residence, "device_memory", lambda device: 1000)
     with pytest.raises(InputError, match=r'frames on cpu takes .* of its memory.*load with resident="memory"'):
         Blend(sources, SPEC, seed=0, resident="device", device="cpu")
     with pytest.raises(InputError, match="camera errors are added by the processor"):

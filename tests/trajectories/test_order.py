@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from handful import InputError
-from trajectories.order import PERIOD, Blocks, Mix, Order, addresses, pool_windows
+from trajectories.blocks import Blocks, addresses
+from trajectories.order import Order, pool_windows
 
 
 def _blocks(lengths, parts, chosen, rows):
@@ -60,14 +60,6 @@ def test_pools_follow_each_other_through_the_epochs():
     assert place == (3, 0)
 
 
-def test_blocks_begin_anew_with_each_part():
-    blocks, address = _blocks([10, 10, 10], [0, 0, 1], [True, False, True], 8)
-    assert address[1] == address[0] + 10
-    assert address[2] % 8 == 0
-    # Frames 0-7 and 8-9 of the first part, 0-7 and 8-9 of the second.
-    assert blocks.windows.tolist() == [8, 2, 8, 2]
-
-
 def test_another_seed_or_stream_gives_another_order():
     blocks, _ = _blocks([50] * 4, [0, 1, 2, 3], [True] * 4, 8)
     orders = [Order(blocks, 60, seed, stream) for seed, stream in ((0, (0,)), (1, (0,)), (0, (1,)), (0, (0,)))]
@@ -100,42 +92,6 @@ def test_a_million_episodes_are_laid_out_and_drawn_from_quickly():
         assert (pool.episode % 20 > 0).all()
     # Measured: 0.4 s; a loaded machine may be many times slower.
     assert time.perf_counter() - began < 5
-
-
-@settings(deadline=None, max_examples=40)
-@given(
-    st.lists(st.floats(1e-6, 1.0), min_size=1, max_size=6),
-    st.integers(0, 5),
-    st.integers(0, 3 * PERIOD),
-    st.integers(1, 600),
-)
-def test_the_mix_counts_what_each_source_gave_before(weights, seed, first, count):
-    mix = Mix([weight / sum(weights) for weight in weights], seed, (3,))
-    source, position = mix.locate(first, count)
-    whole, every = mix.locate(0, first + count)
-    np.testing.assert_array_equal(source, whole[first:])
-    np.testing.assert_array_equal(position, every[first:])
-    for number in range(len(weights)):
-        np.testing.assert_array_equal(every[whole == number], np.arange((whole == number).sum()))
-
-
-def test_the_mix_is_even_and_exact_over_a_period():
-    shares = [0.7, 0.25, 0.05]
-    source, _ = Mix(shares, 0, ()).locate(5 * PERIOD, PERIOD)
-    np.testing.assert_allclose(np.bincount(source) / PERIOD, shares, atol=1 / PERIOD)
-    # Any 400 in a row: at most a few more or less than their share.
-    given = np.cumsum(source[:, None] == np.arange(3), axis=0)
-    assert np.abs(given[400:] - given[:-400] - 400 * np.array(shares)).max() < 10
-
-
-def test_a_source_of_hardly_any_weight_is_not_forgotten():
-    source, _ = Mix([1 - 1e-9, 1e-9], 0, ()).locate(0, PERIOD)
-    assert np.bincount(source).tolist() == [PERIOD - 1, 1]
-
-
-def test_too_many_sources_are_refused():
-    with pytest.raises(InputError, match="at most 65536 sources, got 65537"):
-        Mix([1 / 65537] * 65537, 0, ())
 
 
 @pytest.mark.parametrize(

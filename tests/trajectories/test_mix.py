@@ -1,0 +1,43 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from handful import InputError
+from trajectories.mix import PERIOD, Mix
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    st.lists(st.floats(1e-6, 1.0), min_size=1, max_size=6),
+    st.integers(0, 5),
+    st.integers(0, 3 * PERIOD),
+    st.integers(1, 600),
+)
+def test_the_mix_counts_what_each_source_gave_before(weights, seed, first, count):
+    mix = Mix([weight / sum(weights) for weight in weights], seed, (3,))
+    source, position = mix.locate(first, count)
+    whole, every = mix.locate(0, first + count)
+    np.testing.assert_array_equal(source, whole[first:])
+    np.testing.assert_array_equal(position, every[first:])
+    for number in range(len(weights)):
+        np.testing.assert_array_equal(every[whole == number], np.arange((whole == number).sum()))
+
+
+def test_the_mix_is_even_and_exact_over_a_period():
+    shares = [0.7, 0.25, 0.05]
+    source, _ = Mix(shares, 0, ()).locate(5 * PERIOD, PERIOD)
+    np.testing.assert_allclose(np.bincount(source) / PERIOD, shares, atol=1 / PERIOD)
+    # Any 400 in a row: at most a few more or less than their share.
+    given = np.cumsum(source[:, None] == np.arange(3), axis=0)
+    assert np.abs(given[400:] - given[:-400] - 400 * np.array(shares)).max() < 10
+
+
+def test_a_source_of_hardly_any_weight_is_not_forgotten():
+    source, _ = Mix([1 - 1e-9, 1e-9], 0, ()).locate(0, PERIOD)
+    assert np.bincount(source).tolist() == [PERIOD - 1, 1]
+
+
+def test_too_many_sources_are_refused():
+    with pytest.raises(InputError, match="at most 65536 sources, got 65537"):
+        Mix([1 / 65537] * 65537, 0, ())
