@@ -4,6 +4,7 @@ import dataclasses
 import json
 import re
 import shlex
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ from sim.transforms import matrix_from_quat
 from tests.pipelines import run_folder
 from trajectories import Store, filters, open_dataset
 from trajectories.importers import isaaclab_mimic
+from trajectories.importers.mapping import Mapping as Mapping_
 from trajectories.rules import RULES
 from trajectories.schema import REQUIRED, SCHEMA
 
@@ -239,6 +241,7 @@ def test_recording_and_drawing_scenes_run(run: Callable[[list[str]], dict[str, A
 def test_the_care_of_stores_runs(run: Callable[[list[str]], dict[str, Any]]) -> None:
     run_folder.make_store(Path("data.zarr"), episodes=26).seal(None)
     run_folder.make_store(Path("human.zarr"), episodes=4).seal(None)
+    shutil.copytree(ROOT / "tests" / "data" / "format_1", "old.zarr")
     shown = [words for words in commands("docs/data.md") if words[0] == "data"]
     for words in shown:
         answer = run(words)
@@ -261,6 +264,17 @@ def test_the_verbs_of_the_contracts_are_those_of_the_help() -> None:
         text = get_command(app).get_help(context)  # type: ignore[arg-type]
     listed = re.findall(r"^  ([a-z]+)  ", text.split("Commands:")[1], re.MULTILINE)
     assert [row[0] for row in rows("docs/contracts.md", "verb")] == listed
+
+
+def test_formats_go_out_and_come_back(
+    run: Callable[[list[str]], dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trajectories.importers.lerobot.rehearse", lambda *_, **options: None)
+    Path("demos").symlink_to(ROOT / "demos")
+    for words in commands("docs/formats.md")[:3]:
+        assert set(run(words)) == promised_keys()[words[0]]
+    before, after = Store.open("demos/lift"), Store.open("lift_again.zarr")
+    assert [before.meta(i) for i in range(len(before))] == [after.meta(i) for i in range(len(after))]
 
 
 # Python
@@ -331,6 +345,10 @@ def test_the_fields_of_filters_are_the_codes() -> None:
         name for row in rows("docs/data.md", "field of a filter") for name in re.findall(r"[\w.<>\[\]]+", row[0])
     ]
     assert documented == [*filters._TEXTS, *filters._NUMBERS, "ledger.<axis>", "ledger.<axis>[<i>]", "demo"]
+
+
+def test_the_keys_of_mappings_are_the_codes() -> None:
+    assert {row[0] for row in rows("docs/formats.md", "key")} == {field.name for field in dataclasses.fields(Mapping_)}
 
 
 def test_the_options_of_generation_are_the_codes() -> None:
