@@ -108,3 +108,31 @@ def delete(
     output.finish(result, shown)
     if not done:
         raise InputError("nothing was deleted; to delete these episodes for good, add --yes")
+
+
+@app.command(epilog="Example:  handful data repair data.zarr")
+def repair(
+    store: Annotated[Path, typer.Argument(metavar="STORE", help="A store that --verify finds damaged.")],
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Restore what follows from the rest of a store, and drop damaged parts, so that they are made again."""
+    from pipelines import data as job
+
+    result, shown = job.repair(store)
+    Output(as_json, quiet).finish(result, shown, failed=not result["ok"])
+
+
+@app.command(epilog="Example:  handful data migrate old.zarr --out new.zarr")
+def migrate(
+    store: Annotated[Path, typer.Argument(metavar="STORE", help="A store of an older format.")],
+    out: Annotated[Path, typer.Option("--out", help="Store to make.")],
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Make a store of this format of an older one, which stays as it is."""
+    from pipelines import data as job
+
+    with resumable(out):
+        result = job.migrate(store, out)
+    Output(as_json, quiet).finish(*result)

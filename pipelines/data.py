@@ -11,6 +11,9 @@ from trajectories import recipes
 from trajectories.compaction import compact as compact_store
 from trajectories.dataset import Dataset, open_dataset
 from trajectories.deletion import Deletion, delete_episodes, finish_deletion, plan_deletion
+from trajectories.migrations import migrate as migrate_store
+from trajectories.repair import repair_store
+from trajectories.store import Store
 
 # What `--json` prints, and what a person reads.
 Answer = tuple[dict[str, Any], str]
@@ -73,6 +76,36 @@ def delete(
     store = delete_episodes(path, deletion)
     gone = f"{len(deletion.episodes):,} episodes deleted, {size(deletion.bytes)} freed; {len(store):,} are left in"
     return _account(path, deletion, len(store)), f"{gone} {path}", True
+
+
+def repair(path: Path) -> Answer:
+    """Restore what follows from the rest of a store, and drop parts that are lost."""
+    done = repair_store(path)
+    ok = not done.problems
+    lines = [f"restored: {name}" for name in done.restored]
+    lines += [f"withdrawn, because nothing gives it again: {name}" for name in done.withdrawn]
+    if done.dropped:
+        lines.append(f"dropped: part{'s' * (len(done.dropped) != 1)} {_ranges(done.dropped)}")
+    lines += done.problems
+    lines.append(f"{path} is {'' if ok else 'not '}whole")
+    if done.dropped or done.withdrawn:
+        lines.append("the command that made the store, run again, makes exactly what is missing")
+    answer = {
+        "episodes": len(Store.open(path)) if ok else None,
+        "store": str(path),
+        "ok": ok,
+        "restored": done.restored,
+        "withdrawn": done.withdrawn,
+        "dropped": done.dropped,
+        "problems": done.problems,
+    }
+    return answer, "\n".join(lines)
+
+
+def migrate(path: Path, out: Path) -> Answer:
+    """Make a store of this format of an older one."""
+    store = migrate_store(path, out)
+    return _facts(store), f"{_sentence(store)}; '{path}' is as it was"
 
 
 def _account(path: Path, deletion: Deletion, episodes: int) -> dict[str, Any]:

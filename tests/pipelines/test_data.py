@@ -4,6 +4,7 @@ import io
 import json
 import signal
 import sys
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -99,7 +100,7 @@ def test_bare_data_is_bad_usage(monkeypatch, capsys):
     assert "Commands:" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("verb", ["merge", "filter", "split", "compact", "delete"])
+@pytest.mark.parametrize("verb", ["merge", "filter", "split", "compact", "delete", "repair", "migrate"])
 def test_every_verb_explains_itself(monkeypatch, capsys, verb):
     monkeypatch.setattr(sys, "argv", ["handful", "data", verb, "--help"])
     with pytest.raises(SystemExit, match="0"):
@@ -182,3 +183,33 @@ def rendered(shown):
     buffer = io.StringIO()
     Console(file=buffer, width=120).print(shown)
     return buffer.getvalue()
+
+
+def test_repair_restores_what_follows_from_the_rest(handful, store):
+    (store.path / "index.npz").unlink()
+    code, answer, err = handful("repair", "data.zarr")
+    assert (code, answer["ok"], answer["episodes"], answer["restored"]) == (0, True, 6, ["index.npz"])
+    assert "restored: index.npz" in err
+    assert "data.zarr is whole" in err
+    assert handful("repair", "data.zarr")[1]["restored"] == []
+
+
+def test_repair_makes_room_for_what_is_lost(handful, store):
+    shard = max((store.path / "parts" / "00000001" / "images" / "front").iterdir(), key=lambda p: p.stat().st_size)
+    shard.write_bytes(shard.read_bytes()[:-1])
+    code, answer, err = handful("repair", "data.zarr")
+    assert (code, answer["ok"], answer["episodes"], answer["dropped"]) == (1, False, None, [1])
+    assert "dropped: part 1" in err
+    assert "run again, makes exactly what is missing" in err
+    assert not (store.path / "parts" / "00000001").exists()
+
+
+def test_migrate_makes_a_store_of_this_format(handful, tmp_path):
+    old = Path(__file__).parents[1] / "data" / "format_1"
+    code, answer, err = handful("migrate", str(old), "--out", "new.zarr")
+    assert code == 0
+    assert answer == {"episodes": len(Store.open("new.zarr")), "store": "new.zarr"}
+    assert Store.open("new.zarr").verify() == []
+    code, _, err = handful("migrate", "new.zarr", "--out", "newer.zarr")
+    assert code == 2
+    assert "has format 2 already; there is nothing to migrate" in err
