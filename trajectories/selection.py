@@ -8,7 +8,6 @@ import io
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -84,17 +83,14 @@ def unite(pieces: Sequence[tuple[Sequence[Store], Selection]]) -> tuple[list[Sto
     Returns:
         The stores in order of first use, each once, and the episodes.
     """
-    stores: list[Store] = []
+    stores: dict[str, Store] = {}
     source = []
     for opened, selection in pieces:
-        numbers = []
-        for store in opened:
-            known = (i for i, other in enumerate(stores) if same_folder(store.path, other.path))
-            number = next(known, len(stores))
-            if number == len(stores):
-                stores.append(store)
-            numbers.append(number)
-        source.append(np.array(numbers, np.int32)[selection.source])
+        places = [os.path.realpath(store.path) for store in opened]
+        for place, store in zip(places, opened, strict=True):
+            stores.setdefault(place, store)
+        order = list(stores)
+        source.append(np.array([order.index(place) for place in places], np.int32)[selection.source])
     united = Selection(
         np.concatenate(source),
         np.concatenate([selection.part for _, selection in pieces]),
@@ -102,7 +98,7 @@ def unite(pieces: Sequence[tuple[Sequence[Store], Selection]]) -> tuple[list[Sto
     )
     rows = np.stack([united.source, united.part, united.local], axis=1)
     _, first = np.unique(rows, axis=0, return_index=True)
-    return stores, united if len(first) == len(united) else united.take(np.sort(first))
+    return list(stores.values()), united if len(first) == len(united) else united.take(np.sort(first))
 
 
 def drop_unused(stores: Sequence[Store], selection: Selection) -> tuple[list[Store], Selection]:
@@ -166,16 +162,15 @@ def check_together(stores: Sequence[Dataset], rates: np.ndarray) -> None:
         rates: control rates of all chosen episodes [Hz].
 
     Raises:
-        InputError: they share no keys, a key's rows differ in shape, or control rates differ; names the stores.
+        InputError: rows of a key that all have differ in shape, or control rates differ; says where.
     """
-    for one, other in pairwise(stores):
-        shared = sorted(set(one.keys()) & set(other.keys()))
-        for key in shared:
-            shapes = [dataset.row_shape(key) for dataset in (one, other)]
-            if shapes[0] != shapes[1]:
+    for key in sorted(set.intersection(*(set(store.keys()) for store in stores))):
+        shape = stores[0].row_shape(key)
+        for other in stores[1:]:
+            if other.row_shape(key) != shape:
                 raise InputError(
-                    f"'{one.path}' and '{other.path}' cannot go together: rows of '{key}' are {_shape(shapes[0])} in "
-                    f"one and {_shape(shapes[1])} in the other"
+                    f"'{stores[0].path}' and '{other.path}' cannot go together: rows of '{key}' are {_shape(shape)} in "
+                    f"one and {_shape(other.row_shape(key))} in the other"
                 )
     found = np.unique(rates)
     if len(found) > 1:

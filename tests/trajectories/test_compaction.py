@@ -131,6 +131,15 @@ def test_what_cannot_be_compacted_is_refused(many, tmp_path, make_store):
         compact(many.path, tmp_path / "large", 2)
 
 
+def test_jpeg_is_not_stored_again_without_loss(tmp_path, make_episode, make_store):
+    store = make_store(tmp_path / "s", [[make_episode(0, size=16)]], {"made": "s", "image_codec": "jpeg:90"})
+    with pytest.raises(
+        InputError, match=r"the images of '.*s' are stored as jpeg:90; compaction would store what they"
+    ):
+        compact(store.path, tmp_path / "large")
+    assert not (tmp_path / "large").exists()
+
+
 def test_damage_stops_a_compaction_and_loses_nothing(many, tmp_path):
     shard = next(p for p in sorted((many.path / "parts" / "00000003" / "state").iterdir()) if p.name != "zarr.json")
     data = bytearray(shard.read_bytes())

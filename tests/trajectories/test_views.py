@@ -1,4 +1,5 @@
 import json
+import os
 import pickle
 import shutil
 
@@ -8,6 +9,7 @@ import pytest
 from handful import InputError, JobError
 from trajectories import Store, View, open_dataset
 from trajectories.recipes import exclude, filter_by, merge, split
+from trajectories.staging import staging_path
 from trajectories.views import content_digest, references
 
 
@@ -178,6 +180,34 @@ def test_stores_that_cannot_go_together_are_refused_before_anything_is_written(a
         merge([a.path, Store.create(tmp_path / "empty", {}).path], tmp_path / "v")
     added = {p.name for p in tmp_path.iterdir()} - {p.name for p in before}
     assert added == {"large", "slow", "copy", "empty"}
+
+
+def test_keys_that_not_all_have_need_not_agree(tmp_path, make_episode, make_store):
+    sizes = {"small": {"size": 8}, "none": {"cameras": ()}, "large": {"size": 16}}
+    stores = [make_store(tmp_path / n, [[make_episode(0, **e)]], {"made": n}).path for n, e in sizes.items()]
+    assert merge(stores, tmp_path / "v").cameras() == []
+
+
+def test_a_full_disk_leaves_nothing(a, tmp_path, monkeypatch, tree):
+    before = tree(tmp_path)
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    for step in ("sync_to_disk", "os.rename"):
+        with monkeypatch.context() as patch:
+            patch.setattr(f"trajectories.views.{step}", full)
+            with pytest.raises(JobError, match=r"disk full while writing view '.*v'; free some space and run"):
+                filter_by(a.path, "scene > 1", tmp_path / "v")
+        assert tree(tmp_path) == before
+        assert sorted(p.name for p in tmp_path.iterdir()) == ["a.zarr"]
+
+
+def test_what_a_killed_writer_left_is_swept_away(a, tmp_path):
+    left = tmp_path / staging_path(tmp_path, "v").name.replace(f"-{os.getpid()}-", "-999999999-")
+    left.mkdir()  # no process has this number
+    filter_by(a.path, "scene > 1", tmp_path / "v")
+    assert not left.exists()
 
 
 def test_a_mixed_store_can_be_filtered_to_one_rate(tmp_path, make_episode, make_store):
