@@ -10,12 +10,14 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from handful import InputError, JobError
 from pipelines import generate
 from pipelines.progress import Reporter
 from trajectories import Store
+from trajectories.deletion import delete_episodes, plan_deletion
 from trajectories.repair import repair_store
 
 SMALL = ["chunk=3"]
@@ -125,6 +127,19 @@ def test_a_finished_store_is_left_untouched(reference: tuple[Path, dict]) -> Non
     before = {path: path.stat().st_mtime_ns for path in reference[0].rglob("*") if path.is_file()}
     assert run(reference[0])["kept"] == reference[1]["kept"]
     assert {path: path.stat().st_mtime_ns for path in reference[0].rglob("*") if path.is_file()} == before
+
+
+def test_deleted_episodes_are_not_made_again(reference: tuple[Path, dict], tmp_path: Path) -> None:
+    out = tmp_path / "store"
+    shutil.copytree(reference[0], out)
+    whole = Store.open(out)
+    first_part = np.flatnonzero(whole.index().part == whole.index().part[0])
+    delete_episodes(out, plan_deletion(out, None, ",".join(map(str, first_part))))
+    left = tree(out)
+    account = run(out)
+    assert account["kept"] == len(Store.open(out)) == len(whole) - len(first_part)
+    assert account["scenes"] == reference[1]["scenes"]
+    assert tree(out) == left
 
 
 def test_what_a_finished_store_has_lost_is_made_again(reference: tuple[Path, dict], tmp_path: Path) -> None:
