@@ -18,7 +18,7 @@ def store(tmp_path):
 
 @pytest.mark.parametrize("format", sorted(exporting.FORMATS))
 def test_what_goes_out_comes_back(store, tmp_path, format, monkeypatch):
-    monkeypatch.setattr(f"trajectories.importers.{format}.rehearse", lambda *arguments, **options: None)
+    monkeypatch.setattr(f"trajectories.importers.{format}.rehearse", lambda *arguments, **options: 0)
     assert exporting.run(format, store.path, tmp_path / "out") == {"episodes": 3, "frames": 24}
     assert importing.run(format, tmp_path / "out", None, tmp_path / "back") == {"episodes": 3, "frames": 24}
     back = Store.open(tmp_path / "back")

@@ -21,7 +21,7 @@ from trajectories import Store
 def folder(tmp_path, monkeypatch):
     """A folder with one good file, one cut short, one of another kind; reading in a child process is left out."""
     for format in ("isaaclab_mimic", "lerobot", "robomimic"):
-        monkeypatch.setattr(f"trajectories.importers.{format}.rehearse", lambda *arguments, **options: None)
+        monkeypatch.setattr(f"trajectories.importers.{format}.rehearse", lambda *arguments, **options: 0)
     with h5py.File(tmp_path / "h.hdf5", "w") as file:
         file.create_group("data").attrs["env_args"] = ENVIRONMENT
         for i in range(2):

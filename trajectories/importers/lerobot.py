@@ -8,6 +8,7 @@ read. Everything is read and checked once in a process of its own before anythin
 import hashlib
 import json
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,9 @@ _LINE = 64 << 20
 # The slowest that videos are decoded [bytes/s], and everything else is read [bytes/s]; and what a reader needs to
 # start [s].
 _VIDEO_RATE, _RATE, _START = 1e5, 5e6, 60.0
+# What libraries need, and what numbers may grow to when they are unpacked [bytes], [bytes per byte of file]; copies
+# that are held of an episode's images; and what these may take at most, whatever the data set says [bytes].
+_MEMORY, _UNPACKED, _COPIES, _MOST = 2 << 30, 8, 2, 32 << 30
 
 Progress = Callable[[int, int], None]
 
@@ -98,8 +102,10 @@ def import_lerobot(
     if mapping is not None and mapping.uses_kinematics() and forward is None:
         check(mapping, {}, mapping.control_rate, f"'{path}'", None)
     request = _Request(mapping, task, source_name)
-    limit = _START + _size(path, "") / _RATE + _size(path, "videos") / _VIDEO_RATE
-    rehearse(f"{__name__}:check_folder", path, json.dumps(request.to_json()), limit=limit)
+    size = _size(path, "")
+    limit = _START + size / _RATE + _size(path, "videos") / _VIDEO_RATE
+    memory = _MEMORY + _UNPACKED * size + rehearse(f"{__name__}:largest_images", path)
+    rehearse(f"{__name__}:check_folder", path, json.dumps(request.to_json()), limit=limit, memory=memory)
     plan: dict[str, Any] = {"import": "lerobot", "files": _fingerprint(path)}
     if mapping is not None:
         plan |= {"mapping": mapping.to_json(), "source": source_name}
@@ -125,6 +131,19 @@ def check_folder(path: Path, request: str) -> dict[str, int]:
     return check_episodes(_episodes(path, _Request.from_json(json.loads(request)), anywhere), path)
 
 
+def largest_images(path: Path) -> int:
+    """How much memory the images of one episode may take [bytes], if what the data set says is true.
+
+    Raises:
+        InputError: see `import_lerobot`.
+    """
+    with _readable(path):
+        info = read_info(path)
+        frame = sum(feature.width for feature in info.features.values() if feature.kind == "images")
+        longest = max((place.length for place in read_places(path, info)), default=0)
+    return min(_COPIES * frame * longest, _MOST)
+
+
 def _size(path: Path, folder: str) -> int:
     return sum(file.stat().st_size for file in (path / folder).rglob("*") if file.is_file())
 
@@ -137,19 +156,25 @@ def _fingerprint(path: Path) -> str:
 
 def _episodes(path: Path, request: _Request, forward: Forward | None) -> Iterator[Episode]:
     """The episodes one after the other."""
+    with _readable(path), np.errstate(over="ignore", invalid="ignore"):
+        info = read_info(path)
+        if request.mapping is not None:
+            yield from _foreign(path, info, request.mapping, request.source, forward)
+        elif (path / layout.HEADER).is_file():
+            yield from _own(path, info, request.task)
+        else:
+            raise InputError(
+                f"'{path}' was not written by 'handful export lerobot', so its numbers need a mapping "
+                f"(--mapping; start from configs/mapping/lerobot_franka.yaml); at {info.rate:g} steps per second "
+                f"it has: {offers(info.features)}"
+            )
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Around reading: what the libraries raise for damaged files is an InputError."""
     try:
-        with np.errstate(over="ignore", invalid="ignore"):
-            info = read_info(path)
-            if request.mapping is not None:
-                yield from _foreign(path, info, request.mapping, request.source, forward)
-            elif (path / layout.HEADER).is_file():
-                yield from _own(path, info, request.task)
-            else:
-                raise InputError(
-                    f"'{path}' was not written by 'handful export lerobot', so its numbers need a mapping "
-                    f"(--mapping; start from configs/mapping/lerobot_franka.yaml); at {info.rate:g} steps per second "
-                    f"it has: {offers(info.features)}"
-                )
+        yield
     except _UNREADABLE as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(f"'{path}' is damaged, or no LeRobot data set: {reason}") from error

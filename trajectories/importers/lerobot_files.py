@@ -28,6 +28,8 @@ _NUMBERS = {
 }
 # A description of a data set is never larger than this [bytes].
 _DESCRIPTION = 64 << 20
+# An episode is never longer than this [control steps]: it is in memory as a whole.
+_LONGEST = 1_000_000
 # Rows that are decoded from a parquet file at a time.
 _BATCH = 256
 # Timestamps may be off by this share of a control step.
@@ -203,10 +205,13 @@ def _place(path: Path, row: dict[str, Any], videos: Sequence[str]) -> Place:
             raise InputError(f"'{path}': '{name}' is {value!r}; it should be a time in seconds")
         return float(value)
 
+    length = whole("length", 1)
+    if length > _LONGEST:
+        raise InputError(f"'{path}' has an episode of {length} steps; at most {_LONGEST} are read")
     sentences = row.get("tasks") or []
     return Place(
         index=whole("episode_index"),
-        length=whole("length", 1),
+        length=length,
         file=(whole("data/chunk_index"), whole("data/file_index")),
         sentences=tuple(str(sentence) for sentence in sentences),
         videos={
@@ -336,14 +341,17 @@ def _numbers(column: pa.ChunkedArray, shape: tuple[int, ...], dtype: str, where:
 
 def _images(column: pa.ChunkedArray, shape: tuple[int, ...], where: str) -> np.ndarray:
     """Images (T, H, W, 3) uint8 from the bytes of their files."""
-    images = np.empty((0, *shape), np.uint8)
-    found = []
-    for row, cell in enumerate(column.to_pylist()):
-        data = cell.get("bytes") if isinstance(cell, dict) else None
+    images: np.ndarray | None = None
+    for row, cell in enumerate(column):
+        data = cell.as_py().get("bytes") if pa.types.is_struct(column.type) and cell.is_valid else None
         if not isinstance(data, bytes):
             raise InputError(f"{where} has no image in row {row}; images must be inside the parquet file")
-        found.append(decode_image(data, shape, f"{where}, row {row},"))
-    return np.stack(found) if found else images
+        image = decode_image(data, shape, f"{where}, row {row},")
+        # The first image shows whether the size is true before the memory for all is asked for.
+        images = np.empty((len(column), *shape), np.uint8) if images is None else images
+        images[row] = image
+    assert images is not None  # every episode has a step
+    return images
 
 
 def decode_image(data: bytes, shape: tuple[int, ...], where: str) -> np.ndarray:

@@ -34,7 +34,7 @@ class VideoReader:
         self._last: tuple[float, Any] | None = None
 
     def read(self, start: float, count: int) -> np.ndarray:
-        """Frames (count, H, W, 3) uint8 at times start, start + 1 / rate, ... [s].
+        """Frames (count, H, W, 3) uint8 at times start, start + 1 / rate, ... [s], at least one.
 
         Raises:
             InputError: there is no frame at one of these times, or it has another size.
@@ -42,10 +42,13 @@ class VideoReader:
         if self._frames is None or (self._last is not None and start < self._last[0] - _TOLERANCE / self._rate):
             self.close()
             self._frames = self._decode()
-        found = []
-        for index in range(count):
-            found.append(self._at(start + index / self._rate))
-        return np.stack(found)
+        # The first frame shows whether the size is true before the memory for all is asked for.
+        first = self._at(start)
+        found = np.empty((count, *first.shape), np.uint8)
+        found[0] = first
+        for index in range(1, count):
+            found[index] = self._at(start + index / self._rate)
+        return found
 
     def close(self) -> None:
         """Close the file."""
