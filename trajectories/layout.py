@@ -69,7 +69,7 @@ def make_store(store: Path, plan: dict[str, Any]) -> None:
     if store.exists() and not store.is_dir():
         raise InputError(f"'{store}' is a file, not a store; give another path")
     if not (store / "zarr.json").exists():
-        _refuse_rootless(store)
+        _refuse_rootless(store, "is missing")
         strangers = sorted(p.name for p in store.iterdir() if not _is_embryo(p)) if store.exists() else []
         if strangers:
             raise InputError(f"'{store}' exists and is not a store (it holds '{strangers[0]}'); give another path")
@@ -93,7 +93,7 @@ def read_plan(store: Path) -> dict[str, Any]:
     if not store.exists():
         raise unknown_name(f"store in '{store.parent}'", store.name, _stores_in(store.parent))
     if not (store / "zarr.json").is_file():
-        _refuse_rootless(store)
+        _refuse_rootless(store, "is missing")
         raise InputError(f"'{store}' is not a trajectory store (it has no zarr.json){_nearby(store)}")
     try:
         root = (store / "zarr.json").read_bytes()
@@ -102,6 +102,7 @@ def read_plan(store: Path) -> dict[str, Any]:
     except (OSError, ValueError, AttributeError) as error:
         raise JobError(f"store '{store}' is damaged: its zarr.json cannot be read ({error})") from error
     if version is None:
+        _refuse_rootless(store, "has changed")
         raise InputError(f"'{store}' is a Zarr group but not a trajectory store{_nearby(store)}")
     _check_version(store, version)
     if kind is not None:
@@ -131,11 +132,11 @@ def _check_version(store: Path, version: Any) -> None:
     raise InputError(message)
 
 
-def _refuse_rootless(store: Path) -> None:
+def _refuse_rootless(store: Path, what: str) -> None:
     """Tell a store without its root from a folder that never was a store."""
     if (store / "plan.json").is_file() and ((store / "parts").is_dir() or (store / "manifest").is_dir()):
         raise JobError(
-            f"store '{store}' is damaged: its zarr.json is missing; try to restore it with: handful data repair {store}"
+            f"store '{store}' is damaged: its zarr.json {what}; try to restore it with: handful data repair {store}"
         )
 
 

@@ -93,3 +93,11 @@ def test_any_zarr_reader_can_open_a_part(tmp_path, make_episode, make_store):
     np.testing.assert_array_equal(group["images/front"][:], episode.arrays["images/front"])
     assert group["observation/joint_position"].attrs["unit"] == "rad"
     assert group["episode_ends"][:].tolist() == [len(episode)]
+
+
+def test_a_root_that_has_lost_its_format_is_damage_where_a_store_lies(tmp_path, make_episode, make_store):
+    store = make_store(tmp_path / "s", [[make_episode()]])
+    root = store.path / "zarr.json"
+    root.write_bytes(root.read_bytes().replace(b"handful_format", b"handful_fosmat"))
+    with pytest.raises(JobError, match=r"is damaged: its zarr\.json has changed; try to restore it with: handful data"):
+        Store.open(store.path)

@@ -97,12 +97,19 @@ def work(
         if sealed > count:
             continue
         committed = set(store.committed())
-        for part in PARTS:
-            if part not in committed and sealed < count:
+        # A job that is under way overshoots; one that was finished makes only what it has lost.
+        for part in PARTS if sealed < count else _needed(count):
+            if part not in committed:
                 episodes, scenes, dumps = chunk(part)
                 store.commit(part, episodes, scenes, dumps)
         store.seal(count)
     return store
+
+
+def _needed(count: int) -> range:
+    """The parts that hold the first so many episodes."""
+    kept = np.cumsum([len(kept) for _, kept in _CHUNKS])
+    return PARTS[: int(np.searchsorted(kept, count)) + 1]
 
 
 def start(path: Path, *arguments: str) -> "subprocess.Popen[str]":
