@@ -9,22 +9,21 @@ from dataclasses import dataclass
 import numpy as np
 
 from generators.teleoperation import Command
-from scenes.cubes import nearest_quarter, upright_yaw
+from scenes.props import Prop
 from scenes.scene import Scene
 from scenes.task import Subtask, World
 from scenes.workspace import Workspace
 from sim.transforms import (
     Array,
+    angle_between,
     compose,
     inverse,
-    quat_about_z,
     quat_conjugate,
     quat_multiply,
     quat_rotate,
     rotvec_from_quat,
 )
 
-_DOWN = np.array([0.0, 1.0, 0.0, 0.0])  # the tool pointing at the table
 _HOVER = 0.10  # above an object before going down to it [m]
 _CLOSE_STEPS, _OPEN_STEPS = 7, 6
 
@@ -63,7 +62,7 @@ class ScriptedOperator:
                 if self.subtask + 1 >= len(self._task.subtasks):
                     return Command(np.zeros(6), self._gripper)
                 self.subtask += 1
-                self._stages = self._plan(self._task.subtasks[self.subtask], world)
+                self._stages = self._plan(self._task.subtasks[self.subtask], world, target)
             stage = self._stages[0]
             self._gripper = stage.gripper
             twist, done = self._approach(stage, target)
@@ -89,23 +88,17 @@ class ScriptedOperator:
         wobble = self._rng.normal(0.0, 0.01, 3) if distance > 0.03 else np.zeros(3)
         return np.concatenate([linear + wobble, angular]), False
 
-    def _object(self, world: World, role: str | None) -> Array:
-        assert role is not None
-        return world.objects[self._scene.roles[role]][0]
+    def _plan(self, subtask: Subtask, world: World, target: Array) -> list[_Stage]:
+        reference = self._task.prop(self._scene.roles[subtask.reference])
+        if subtask.held is None:
+            return self._grasp(reference, world, target)
+        return self._place(subtask, reference, self._task.prop(self._scene.roles[subtask.held]), world)
 
-    def _plan(self, subtask: Subtask, world: World) -> list[_Stage]:
-        if subtask.kind == "grasp":
-            return self._grasp(self._object(world, subtask.reference))
-        below, held = (self._task.prop(self._scene.roles[role]) for role in (subtask.reference, subtask.held) if role)
-        height = below.half[2] + held.half[2]
-        return self._place(self._object(world, subtask.reference), self._object(world, subtask.held), height, world)
-
-    def _grasp(self, cube: Array) -> list[_Stage]:
-        offset = self._rng.normal(0.0, [0.003, 0.002, 0.003])
-        yaw = upright_yaw(cube)
-        quat = quat_multiply(quat_about_z(yaw), _DOWN)
-        grasp = np.concatenate([cube[:3] + quat_rotate(quat_about_z(yaw), offset), quat])
-        grasp[2] = cube[2] + self._rng.uniform(-0.002, 0.006)
+    def _grasp(self, prop: Prop, world: World, target: Array) -> list[_Stage]:
+        ways = compose(world.objects[prop.name][0], prop.grasp_poses())
+        grasp = _nearest(ways, target)
+        grasp[:3] += quat_rotate(grasp[3:], self._rng.normal(0.0, [0.003, 0.002, 0.0]))
+        grasp[2] += self._rng.uniform(-0.002, 0.006)
         k = self.subtask
         return [
             _Stage(k, _raised(grasp, _HOVER), 1.0),
@@ -114,13 +107,13 @@ class ScriptedOperator:
             _Stage(k, _raised(grasp, self._rng.uniform(0.11, 0.14)), 0.0),
         ]
 
-    def _place(self, below: Array, held: Array, height: float, world: World) -> list[_Stage]:
-        in_tool = compose(inverse(world.tool[0]), held)
-        # Of the four ways to turn the held cube onto the one below, the one nearest to how it is held now.
-        turn = nearest_quarter(upright_yaw(below) - upright_yaw(held))
-        upright = np.concatenate([held[:3], quat_multiply(quat_about_z(turn), held[3:])])
-        upright[:3] = below[:3] + np.array([*self._rng.normal(0.0, 0.002, 2), height + 0.004])
-        place = compose(upright, inverse(in_tool))
+    def _place(self, subtask: Subtask, reference: Prop, held: Prop, world: World) -> list[_Stage]:
+        in_tool = compose(inverse(world.tool[0]), world.objects[held.name][0])
+        goal = compose(_turned(reference), self._task.placement(subtask, self._scene.roles))
+        goals = compose(world.objects[reference.name][0], compose(goal[:, None], _turned(held)[None]).reshape(-1, 7))
+        # Of all ways to turn what is held, the one nearest to how the tool is turned now.
+        place = _nearest(compose(goals, inverse(in_tool)), world.tool[0])
+        place[:3] += [*self._rng.normal(0.0, 0.002, 2), 0.004]
         k = self.subtask
         return [
             _Stage(k, _raised(place, _HOVER), 0.0),
@@ -128,6 +121,16 @@ class ScriptedOperator:
             _Stage(k, None, 1.0, wait=_OPEN_STEPS),
             _Stage(k, _raised(place, 0.10), 1.0),
         ]
+
+
+def _turned(prop: Prop) -> Array:
+    """A prop's symmetries as poses (S, 7) in its frame."""
+    return np.concatenate([np.zeros((len(prop.symmetries), 3)), prop.turns], axis=1)
+
+
+def _nearest(poses: Array, target: Array) -> Array:
+    """Of poses (n, 7), the one that needs the smallest turn from `target`."""
+    return poses[int(angle_between(poses[:, 3:], target[3:]).argmin())].copy()
 
 
 def _raised(pose: Array, height: float) -> Array:

@@ -13,7 +13,10 @@ import numpy as np
 
 from handful import InputError
 from sim.embodiment import HAND_BIT, OBJECT_BIT, TABLE_BIT
-from sim.transforms import Array, quat_about_z
+from sim.transforms import Array, compose, quat_about_z
+
+# A tool pose in an object's frame: at its centre, pointing down.
+FROM_ABOVE = (0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0)
 
 _TYPES = {
     "box": mujoco.mjtGeom.mjGEOM_BOX,
@@ -57,6 +60,8 @@ class Prop:
         half: half the edges of a box round it, centred on its frame [m].
         symmetries: quaternions (S, 4) of the turns about its own axes that leave it the same; the first is none.
         fixed: whether it cannot move.
+        grasps: tool poses (7,) in its frame from which closing the fingers holds it; the tool's z points out of the
+            hand, the fingers close along its y. By default one: straight down at its centre.
     """
 
     name: str
@@ -66,6 +71,7 @@ class Prop:
     half: tuple[float, float, float]
     symmetries: tuple[tuple[float, float, float, float], ...] = ((1.0, 0.0, 0.0, 0.0),)
     fixed: bool = False
+    grasps: tuple[tuple[float, ...], ...] = (FROM_ABOVE,)
 
     def __post_init__(self) -> None:
         if not self.shapes:
@@ -75,6 +81,9 @@ class Prop:
                 raise InputError(f"prop '{self.name}' has a {shape.type} of size {shape.size}; sizes are more than 0 m")
             if not self.fixed and shape.mass <= 0:
                 raise InputError(f"prop '{self.name}' has a {shape.type} of {shape.mass} kg; a free prop needs mass")
+        for grasp in self.grasps:
+            if len(grasp) != 7 or abs(np.linalg.norm(grasp[3:]) - 1.0) > 1e-6:
+                raise InputError(f"prop '{self.name}' has a grasp {grasp}; a pose is x y z, then a unit quaternion")
         if min(self.half) <= 0:
             raise InputError(f"prop '{self.name}' has half edges {self.half}; they are more than 0 m")
 
@@ -92,6 +101,11 @@ class Prop:
     def turns(self) -> Array:
         """Its symmetries as an array (S, 4)."""
         return np.array(self.symmetries)
+
+    def grasp_poses(self) -> Array:
+        """Its grasps under each of its symmetries, (G * S, 7) in its frame."""
+        turns = np.concatenate([np.zeros((len(self.symmetries), 3)), self.turns], axis=1)
+        return compose(turns[:, None], np.array(self.grasps)[None]).reshape(-1, 7)
 
     def outline(self) -> Array:
         """Points (P, 3) of its box, in its frame: corners, edge middles, face centres [m]."""
