@@ -102,7 +102,8 @@ def store(tmp_path) -> Source:
 def test_a_run_may_go_on_with_its_data_elsewhere_and_ends_in_the_same_bytes(store, tmp_path, monkeypatch, each_step):
     monkeypatch.setattr(order, "POOL_BYTES", 1)
     monkeypatch.setattr(order, "POOL_BLOCKS", 2)
-    config = load_config("tiny", [*STEPS, "cameras=[front]", "batch_size=32", "validation_fraction=0.2"])
+    settings = ("cameras=[front]", "batch_size=32", "validation_fraction=0.2", "threads=1")
+    config = load_config("tiny", [*STEPS, *settings])
     whole = train(config, [store], tmp_path / "whole")
     streamed = replace(config, resident="stream", loader_threads=3)
     with pytest.raises(JobError, match="interrupted"):
