@@ -176,7 +176,9 @@ class Operation:
         with self._lock:
             self._operator = there
             self._axes, self._clutch = np.zeros(6), False
-            if not there:
+            if there:
+                self._asked.append("resume")  # a pause is over with whoever asked for it
+            else:
                 self._heard = -np.inf
 
     def _begin(self, number: int) -> Attempt:

@@ -49,7 +49,7 @@ function connect() {
     role();
     if (stolen) return;
     tried += 1;
-    setTimeout(connect, Math.min(4000, 250 * 2 ** tried));
+    setTimeout(connect, over ? 4000 : Math.min(4000, 250 * 2 ** tried));
   });
 }
 
@@ -101,7 +101,7 @@ let seen = [], echo = 0, delays = [];
 const live = new Live([canvases.front, canvases.wrist], (moment) => {
   const now = performance.now();
   seen = [...seen.filter((t) => now - t < 2000), now];
-  if (moment.echo !== echo && moment.echo > 0) delays = [...delays.slice(-19), now - moment.echo];
+  if (operator && moment.echo !== echo && moment.echo > 0) delays = [...delays.slice(-19), now - moment.echo];
   echo = moment.echo;
 });
 setInterval(() => {
@@ -109,6 +109,7 @@ setInterval(() => {
   seen = seen.filter((t) => now - t < 2000);
   const rate = seen.length > 1 ? (1000 * (seen.length - 1)) / (seen.at(-1) - seen[0]) : 0;
   const fresh = seen.length > 0 && now - seen.at(-1) < 600;
+  if (!operator) delays = [];  // a picture answers the operator's clock
   const delay = delays.length ? [...delays].sort((a, b) => a - b)[Math.floor(delays.length / 2)] : null;
   find("frames").textContent = `${(fresh ? rate : 0).toFixed(0)} frames/s`;
   find("latency").textContent = delay === null ? "latency -" : `latency ${delay.toFixed(0)} ms`;

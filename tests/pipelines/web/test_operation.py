@@ -266,6 +266,9 @@ def test_the_operators_pause_holds_until_they_go_on(desk: Desk) -> None:
     assert desk.ticks(5, UP, "pause")["pause"] == "paused by the operator"
     assert desk.status["steps"] == 3
     assert desk.ticks(2, UP, "resume")["steps"] == 5
+    desk.ticks(2, UP, "pause")
+    desk.operation.operated(True)  # somebody else now
+    assert desk.ticks(2, UP)["steps"] == 7
 
 
 def test_a_full_disk_costs_nothing_but_a_second_try(desk: Desk, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
