@@ -5,7 +5,7 @@ array of one episode is held in memory, and a store half made is resumed, becaus
 """
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -77,11 +77,11 @@ def compact(
     made = Store.create(out, plan)
     if made.sealed_episodes is not None:
         return made
-    there, written = set(made.committed()), 0
+    keys, there, written = dataset.keys(), set(made.committed()), 0
     for number, part in enumerate(_parts(dataset, stores, selection, episodes_per_part)):
         if number not in there:
             dumps = {name: store.dump(old, name) for store, old, name in part.dumps}
-            made.commit(number, _LazyEpisodes(dataset, part.episodes), part.scenes, dumps)
+            made.commit(number, [_lazy(dataset, episode, keys) for episode in part.episodes], part.scenes, dumps)
         written += len(part.episodes)
         progress(written)
     made.seal(None)
@@ -150,22 +150,28 @@ def _runs(
         yield source, part, range(int(first), int(last)), scenes
 
 
-class _LazyEpisodes(Sequence[Episode]):
-    """Episodes whose arrays are read when they are looked at, one at a time."""
+def _lazy(dataset: Dataset, episode: int, keys: Sequence[str]) -> Episode:
+    """An episode of which only the metadata is in memory."""
+    arrays = cast(dict[str, np.ndarray], _LazyArrays(dataset, episode, keys))
+    return Episode(arrays, dataset.meta(episode))
 
-    def __init__(self, dataset: Dataset, episodes: Sequence[int]) -> None:
-        self._dataset = dataset
-        self._episodes = episodes
+
+class _LazyArrays(Mapping[str, Any]):
+    """The arrays of one episode, read when they are looked at."""
+
+    def __init__(self, dataset: Dataset, episode: int, keys: Sequence[str]) -> None:
+        self._dataset, self._episode, self._keys = dataset, episode, keys
+
+    def __getitem__(self, key: str) -> Any:
+        if key not in self._keys:
+            raise KeyError(key)
+        return _LazyArray(self._dataset, self._episode, key)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._keys)
 
     def __len__(self) -> int:
-        return len(self._episodes)
-
-    def __getitem__(self, item: Any) -> Any:
-        if isinstance(item, slice):
-            return _LazyEpisodes(self._dataset, self._episodes[item])
-        number = self._episodes[item]
-        arrays = {key: _LazyArray(self._dataset, number, key) for key in self._dataset.keys()}  # noqa: SIM118
-        return Episode(cast(dict[str, np.ndarray], arrays), self._dataset.meta(number))
+        return len(self._keys)
 
 
 class _LazyArray:
