@@ -120,7 +120,7 @@ def _kill_many(folder: Path, count: int, seed: int) -> Counter[str]:
         _finish(path)
         assert writer.tree(path) == whole, moment
         assert Store.open(path).verify() == []
-    assert set(stages) >= {"fsync manifest", "rename seal.json", "dropping parts"}
+    assert set(stages) >= {"rename part", "rename manifest", "rename index.npz", "rename seal.json", "dropping parts"}
     return died
 
 
