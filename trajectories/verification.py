@@ -49,14 +49,14 @@ def find_problems(path: Path, plan_digest: str, only: Sequence[int] | None = Non
     try:
         read_plan(path)
     except HandfulError as error:
-        yield Problem(f"{error}.")
+        yield Problem(f"{error}; until then no episode can be read.")
     for stranger in _strangers(path):
         yield Problem(f"{stranger.name} does not belong to the store.")
     seal: Seal | None = None
     try:
         seal = load_seal(path)
     except JobError as error:
-        yield Problem(f"{error}.")
+        yield Problem(f"{error}; until then no episode can be read.")
     promised = _read_catalogue(path, seal)
     tombstone: Tombstone | None = None
     try:

@@ -1,5 +1,6 @@
 import pickle
 import re
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -132,6 +133,24 @@ def test_forked_readers_read_after_the_parent_has_read(tmp_path, make_episode, m
         results = [pool.apply_async(store.read, (1, "images/front")) for _ in range(4)]
         for result in results:
             np.testing.assert_array_equal(result.get(timeout=30), expected)
+
+
+def test_threads_share_a_store(tmp_path, make_episode, make_store, monkeypatch):
+    monkeypatch.setattr("trajectories.store._OPEN_PARTS", 2)
+    episodes = [make_episode(i) for i in range(6)]
+    make_store(tmp_path / "s", [[episode] for episode in episodes])
+    store = Store.open(tmp_path / "s")
+
+    def work(seed):
+        rng = np.random.default_rng(seed)
+        for _ in range(40):
+            index, key = int(rng.integers(6)), ["images/front", "state", "action/executed"][rng.integers(3)]
+            np.testing.assert_array_equal(store.read(index, key), episodes[index].arrays[key])
+            assert store.meta(index).scene == index
+        return True
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(work, range(4)))
 
 
 def test_create_resumes_the_same_plan_and_refuses_another(tmp_path, make_episode, make_store):
