@@ -283,15 +283,19 @@ def test_evaluate_takes_several_domains(handful, install, words):
 
 def test_record_import_export_scenes_and_quickstart_pass_their_options(handful, install):
     record = install("record", {"episodes": 3})
-    assert handful("record", "--task", "lift", "--out", "d", "--episodes", "3", "--domain", "twin/dev-0", "a=1")[0] == 0
+    words = ["--device", "browser", "--port", "0", "--resolution", "128", "--domain", "twin/dev-0", "a=1"]
+    assert handful("record", "--task", "lift", "--out", "d", "--episodes", "3", *words)[0] == 0
     assert {k: v for k, v in record.called.items() if k != "progress"} == {
         "task": "lift",
-        "device": "script",
+        "device": "browser",
         "out": Path("d"),
         "episodes": 3,
         "seed": 0,
         "domain": "twin/dev-0",
         "overrides": ["a=1"],
+        "host": None,
+        "port": 0,
+        "resolution": 128,
     }
     importing = install("importing", {"episodes": 10, "frames": 2000})
     code, out, _ = handful("import", "isaaclab-mimic", "h.hdf5", "--task", "stack_three", "--out", "h.zarr", "--json")

@@ -32,6 +32,9 @@ def test_records_labelled_demos_and_goes_on_where_it_stopped(tmp_path):
     [
         ({"task": "lfit"}, "unknown task 'lfit'.*Did you mean 'lift'"),
         ({"device": "scrpt"}, "unknown device 'scrpt'.*Did you mean 'script'"),
+        ({"port": 8000}, "--port is for --device browser; the device 'script' has no page"),
+        ({"device": "browser", "port": 99999}, "port 99999 does not exist"),
+        ({"device": "browser", "host": " "}, "--host is empty"),
         ({"domain": "twin/dev-9"}, "unknown domain 'twin/dev-9'.*twin/dev-0"),
         ({"overrides": ["sped=1"]}, "unknown configuration key 'sped'.*Did you mean 'speed'"),
     ],
@@ -59,3 +62,12 @@ def test_a_device_that_never_succeeds_ends_with_the_count(tmp_path, monkeypatch)
     with pytest.raises(JobError, match="2 scenes gave 0 good demos of the 1 wanted"):
         run(tmp_path / "s")
     assert [r["outcome"] for r in Store.open(tmp_path / "s").scene_records()] == ["grasp_missed"] * 2
+
+
+def test_two_people_cannot_record_to_one_store(tmp_path):
+    with record._alone(Store.create(tmp_path / "s", {"kind": "recording"})):
+        again = Store.create(tmp_path / "s", {"kind": "recording"})
+        with pytest.raises(InputError, match="another recording to '.*' is under way"), record._alone(again):
+            pass
+    with record._alone(again):
+        pass
