@@ -8,6 +8,8 @@ import contextlib
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
+from mmap import mmap
 from typing import Any, Protocol
 
 import numpy as np
@@ -36,7 +38,10 @@ class HostImages:
     """Images as a NumPy array."""
 
     def __init__(self, count: int, shape: tuple[int, ...]) -> None:
-        self._array = np.empty((count, *shape), np.uint8)
+        # Mapped by itself, so that it goes back to the system as a whole: training keeps freed blocks of the heap, and
+        # buffers of slightly different sizes would tear holes into that.
+        self._array = np.frombuffer(mmap(-1, max(count * prod(shape), 1)), np.uint8)[: count * prod(shape)]
+        self._array = self._array.reshape(count, *shape)
 
     def put(self, at: int, rows: np.ndarray) -> None:
         """See `Images`."""
