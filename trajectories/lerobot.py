@@ -16,7 +16,6 @@ With these two a data set comes back as it was, bit for bit; without them it is 
 """
 
 import hashlib
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -58,16 +57,6 @@ _REST = "handful."
 STATE_KEYS = ("observation/joint_position", "observation/gripper_opening")
 
 Action = Literal["executed", "intended"]
-
-
-@dataclass(frozen=True)
-class Column:
-    """A key of the episode record that has one row per control step, as a feature."""
-
-    key: str
-    feature: str
-    dtype: str
-    width: int
 
 
 def feature_of(key: str, action: Action) -> str:

@@ -5,6 +5,7 @@ import pytest
 
 from handful import InputError
 from pipelines import exporting, importing
+from pipelines.data import choose
 from tests.trajectories.conftest import _episode, _store
 from trajectories import Store
 
@@ -26,6 +27,17 @@ def test_what_goes_out_comes_back(store, tmp_path, format, monkeypatch):
         assert back.meta(index) == store.meta(index)
         for key in store.keys():  # noqa: SIM118
             np.testing.assert_array_equal(back.read(index, key), store.read(index, key))
+
+
+@pytest.mark.parametrize("format", sorted(exporting.FORMATS))
+def test_a_view_goes_out_like_a_store(store, tmp_path, format, monkeypatch):
+    monkeypatch.setattr(f"trajectories.importers.{format}.rehearse", lambda *arguments, **options: 0)
+    choose(store.path, "scene != 1", None, tmp_path / "view")
+    assert exporting.run(format, tmp_path / "view", tmp_path / "out") == {"episodes": 2, "frames": 16}
+    importing.run(format, tmp_path / "out", None, tmp_path / "back")
+    back = Store.open(tmp_path / "back")
+    assert [back.meta(index).scene for index in range(2)] == [0, 2]
+    np.testing.assert_array_equal(back.read(1, "images/front"), store.read(2, "images/front"))
 
 
 @pytest.mark.parametrize(
