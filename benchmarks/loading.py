@@ -20,6 +20,7 @@ import multiprocessing
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -253,18 +254,27 @@ def _in_own_process(measured: Callable[[Path, int | None], float], path: Path, t
         return pool.apply(measured, (path, threads))
 
 
-def make(path: Path, episodes: int) -> None:
-    """Generate the content: lifts seen by two cameras."""
+def make(path: Path, episodes: int, times: int) -> None:
+    """Generate lifts seen by two cameras, and put them into each of `times` parts: drawing more would take long."""
+    drawn = path.with_name("drawn")
     generate.run(
-        "lift", None, path, None, episodes, CAMERAS, 84, 1, 0, None, "handful", False, [], Reporter(quiet=True)
+        "lift", None, drawn, None, episodes, CAMERAS, 84, 1, 0, None, "handful", False, [], Reporter(quiet=True)
     )  # fmt: skip
+    source = Store.open(drawn)
+    content = [source.episode(i) for i in range(len(source))]
+    store = Store.create(path, {"benchmark": "loading", "episodes": episodes, "times": times})
+    for part in range(times):
+        scenes = range(part * episodes, (part + 1) * episodes)
+        moved = [replace(e, meta=replace(e.meta, scene=scene)) for e, scene in zip(content, scenes, strict=True)]
+        store.commit(part, moved, [{"scene": scene, "outcome": "success", "attempts": 1} for scene in scenes])
+    store.seal(None)
 
 
 def measure(long: bool, path: Path | None = None, seconds: float | None = None) -> dict[str, object]:
     """Read windows from a store and from other layouts of the same content, one after the other.
 
     Args:
-        long: 96 episodes and 20 seconds each, instead of 6 and 2.
+        long: 96 episodes, four times each, and 20 seconds for each layout, instead of 6 and 2.
         path: a store with both cameras; None: one is generated.
         seconds: how long each is measured.
     """
@@ -272,7 +282,7 @@ def measure(long: bool, path: Path | None = None, seconds: float | None = None) 
     with tempfile.TemporaryDirectory() as folder:
         if path is None:
             path = Path(folder) / "store"
-            make(path, 96 if long else 6)
+            make(path, 96 if long else 6, 4)
         store = Store.open(path)
         limit, every_core = _in_own_process(sequential_zarr, path, 1), _in_own_process(sequential_zarr, path, None)
         value, two = (with_pools_of(0.25, path, lambda n=n: pace(streamed(path, n))) for n in (1, 2))  # type: ignore[misc]
