@@ -121,19 +121,24 @@ setInterval(() => {
 function text(id, value) { const element = find(id); if (element.textContent !== value) element.textContent = value; }
 function note(value) { text("note", value || "\u00a0"); }
 function announce(value) { text("announce", value); }
-function headline(state, value) {
+function headline(state, value, more = "") {
   find("state").dataset.state = state;
-  if (find("headline").textContent !== value) { text("headline", value); announce(value); }
+  if (find("headline").textContent !== value) { text("headline", value); announce(`${value} ${more}`.trim()); }
 }
 
 function show() {
   const { state, outcome, sentence, pause, assistance } = status;
   const good = outcome === "success";
   const words = (label) => label.replaceAll("_", " ");
-  if (state === "ended") headline(good ? "success" : "failure", good ? `Success: ${sentence}. Enter keeps it.` : `${words(outcome)[0].toUpperCase()}${words(outcome).slice(1)}: ${sentence}. B goes back, R starts again.`);
+  const name = words(outcome ?? "");
+  if (state === "ended") headline(good ? "success" : "failure", good ? "Success. Enter keeps it." : `${name[0].toUpperCase()}${name.slice(1)}. B goes back, R starts again.`, sentence);
   else headline(state, { ready: "Ready: move, or press Enter, and recording begins.", recording: "Recording", waiting: "Waiting for you: time stands still.", paused: `Paused: ${pause}. Enter goes on.` }[state]);
-  const hints = [status.blocked && "The arm cannot get there.", status.edge.length && `At the edge of the workspace (${status.edge.join(", ")}).`];
-  note(status.note || hints.filter(Boolean).join(" "));
+  const hints = [
+    status.blocked && "The arm cannot get there.",
+    status.edge.length && `At the edge of the workspace (${status.edge.join(", ")}).`,
+    status.done > 0 && status.done === scene?.subtasks.length && "Every subtask is done: reach the goal and keep still for a second.",
+  ];
+  note(status.note || (state === "ended" ? `${sentence[0].toUpperCase()}${sentence.slice(1)}.` : hints.filter(Boolean).join(" ")));
   text("time", `${status.seconds.toFixed(1)} s`);
   find("hold").value = status.hold;
   text("gripper", `${status.closed ? "closed" : "open"} ${Math.round(100 * status.opening)} %`);
