@@ -9,14 +9,14 @@ The robot compensates its own weight, as the real controller does; that torque c
 """
 
 import math
-from dataclasses import dataclass
 
 import mujoco
 import numpy as np
 
 from sim import panda_shell
-from sim.embodiment import ARM_BIT, HAND_BIT, OBJECT_BIT, TABLE_BIT, CameraView, Embodiment, HandShape
+from sim.embodiment import ARM_BIT, HAND_BIT, CameraView, Embodiment, HandShape
 from sim.kinematics import Chain
+from sim.parts import Inertial, add_collider, add_finger_joint, add_joint, add_link, add_servo, couple_fingers
 from sim.transforms import Array, quat_about_z, quat_from_rotvec
 
 _TURN = math.pi / 2
@@ -44,40 +44,33 @@ _SPEED = (2.175, 2.175, 2.175, 2.175, 2.61, 2.61, 2.61)  # [rad/s]
 _TORQUE = (87.0, 87.0, 87.0, 87.0, 12.0, 12.0, 12.0)  # [N m]
 
 
-@dataclass(frozen=True)
-class _Inertial:
-    mass: float  # [kg]
-    centre: tuple[float, float, float]  # [m]
-    inertia: tuple[float, float, float, float, float, float]  # xx yy zz xy xz yz about the centre [kg m^2]
-
-
 _INERTIALS = {
-    "link0": _Inertial(
+    "link0": Inertial(
         0.629769, (-0.041018, -0.00014, 0.049974), (3.15e-3, 3.88e-3, 4.285e-3, 8.29e-7, 1.5e-4, 8.23e-6)
     ),
-    "link1": _Inertial(
+    "link1": Inertial(
         4.970684, (0.003875, 0.002081, -0.04762), (0.70337, 0.70661, 0.0091170, -1.39e-4, 6.772e-3, 1.9169e-2)
     ),
-    "link2": _Inertial(
+    "link2": Inertial(
         0.646926, (-0.003141, -0.02872, 0.003495), (7.962e-3, 2.811e-2, 2.5995e-2, -3.925e-3, 1.0254e-2, 7.04e-4)
     ),
-    "link3": _Inertial(
+    "link3": Inertial(
         3.228604, (0.027518, 0.039252, -0.066502), (3.7242e-2, 3.6155e-2, 1.083e-2, -4.761e-3, -1.1396e-2, -1.2805e-2)
     ),
-    "link4": _Inertial(
+    "link4": Inertial(
         3.587895, (-0.05317, 0.104419, 0.027454), (2.5853e-2, 1.9552e-2, 2.8323e-2, 7.796e-3, -1.332e-3, 8.641e-3)
     ),
-    "link5": _Inertial(
+    "link5": Inertial(
         1.225946, (-0.011953, 0.041065, -0.038437), (3.5549e-2, 2.9474e-2, 8.627e-3, -2.117e-3, -4.037e-3, 2.29e-4)
     ),
-    "link6": _Inertial(
+    "link6": Inertial(
         1.666555, (0.060149, -0.014117, -0.010517), (1.964e-3, 4.354e-3, 5.433e-3, 1.09e-4, -1.158e-3, 3.41e-4)
     ),
-    "link7": _Inertial(
+    "link7": Inertial(
         0.735522, (0.010517, -0.004252, 0.061597), (1.2516e-2, 1.0027e-2, 4.815e-3, -4.28e-4, -1.196e-3, -7.41e-4)
     ),
-    "hand": _Inertial(0.73, (-0.01, 0.0, 0.03), (1.0e-3, 2.5e-3, 1.7e-3, 0.0, 0.0, 0.0)),
-    "finger": _Inertial(0.015, (0.0, 0.0, 0.027), (2.375e-6, 2.375e-6, 7.5e-7, 0.0, 0.0, 0.0)),
+    "hand": Inertial(0.73, (-0.01, 0.0, 0.03), (1.0e-3, 2.5e-3, 1.7e-3, 0.0, 0.0, 0.0)),
+    "finger": Inertial(0.015, (0.0, 0.0, 0.027), (2.375e-6, 2.375e-6, 7.5e-7, 0.0, 0.0, 0.0)),
 }
 
 # Servo stiffness [N m/rad] and damping [N m s/rad]: about 55 rad/s of bandwidth against each joint's inertia.
@@ -111,92 +104,31 @@ def add_panda(spec: mujoco.MjSpec) -> None:
     body = _add_body(spec.worldbody, "link0", "link0", np.zeros(3), np.array([1.0, 0.0, 0.0, 0.0]))
     for i, frame in enumerate(_chain().frames):
         body = _add_body(body, f"link{i + 1}", f"link{i + 1}", frame[:3], frame[3:])
-        joint = body.add_joint(
-            name=_JOINTS[i],
-            type=mujoco.mjtJoint.mjJNT_HINGE,
-            axis=[0, 0, 1],
-            range=[_LOWER[i], _UPPER[i]],
-            limited=True,
-            armature=_ARMATURE,
-            damping=0.5,
-        )
-        joint.actgravcomp = True
-        joint.actfrclimited = True
-        joint.actfrcrange = [-_TORQUE[i], _TORQUE[i]]
-        _add_servo(spec, _SERVOS[i], joint.name, _STIFFNESS[i], _DAMPING[i], _TORQUE[i])
+        add_joint(body, _JOINTS[i], _LOWER[i], _UPPER[i], _TORQUE[i], _ARMATURE)
+        add_servo(spec, _SERVOS[i], _JOINTS[i], _STIFFNESS[i], _DAMPING[i], _TORQUE[i])
     for i, half_length, z in ((5, 0.09, -0.12), (6, 0.02, 0.0), (7, 0.03, 0.05)):
-        _add_collider(
-            spec.body(f"link{i}"), f"link{i}_collider", "capsule", [0.055, half_length, 0], [0, 0, z], ARM_BIT
-        )
+        add_collider(spec.body(f"link{i}"), f"link{i}_collider", "capsule", [0.055, half_length, 0], [0, 0, z], ARM_BIT)
     _add_hand(spec, body)
 
 
-def _add_body(
-    parent: mujoco.MjsBody, name: str, inertial: str, pos: Array, quat: Array, gravcomp: float = 1.0
-) -> mujoco.MjsBody:
-    body = parent.add_body(name=name, pos=pos, quat=quat, gravcomp=gravcomp)
-    values = _INERTIALS[inertial]
-    body.mass, body.ipos, body.fullinertia = values.mass, values.centre, values.inertia
-    body.explicitinertial = True
+def _add_body(parent: mujoco.MjsBody, name: str, inertial: str, pos: Array, quat: Array) -> mujoco.MjsBody:
+    body = add_link(parent, name, _INERTIALS[inertial], pos, quat)
     panda_shell.add_shell(body, name)
     return body
 
 
 def _add_hand(spec: mujoco.MjSpec, link7: mujoco.MjsBody) -> None:
     hand = _add_body(link7, "hand", "hand", np.array([0, 0, _FLANGE]), quat_about_z(_HAND_TURN))
-    _add_collider(hand, "hand_collider", "box", list(_PALM_HALF), [0, 0, _PALM_CENTRE], HAND_BIT)
+    add_collider(hand, "hand_collider", "box", list(_PALM_HALF), [0, 0, _PALM_CENTRE], HAND_BIT)
     hand.add_site(name=_TOOL, pos=[0, 0, _TOOL_CENTRE], size=[0.004, 0, 0], group=4)
-    tendon = spec.add_tendon(name="fingers")
     for side, turn in (("left", 0.0), ("right", math.pi)):
         # Both fingers slide along their own +y; the right one's frame is the left one's turned half a turn.
         finger = _add_body(hand, f"{side}_finger", "finger", np.array([0, 0, _FINGER_BASE]), quat_about_z(turn))
-        joint = finger.add_joint(
-            name=f"finger_{side}",
-            type=mujoco.mjtJoint.mjJNT_SLIDE,
-            axis=[0, 1, 0],
-            range=[0.0, _FINGER_TRAVEL],
-            limited=True,
-            armature=_FINGER_ARMATURE,
-            damping=2.0,
-        )
-        _add_collider(finger, f"pad_{side}", "box", [0.0105, 0.004, 0.0105], [0, 0.004, 0.0435], HAND_BIT)
-        _add_collider(finger, f"finger_{side}_upper", "box", [0.0105, 0.007, 0.0165], [0, 0.015, 0.0165], HAND_BIT)
-        tendon.wrap_joint(joint.name, 0.5)
-    coupling = spec.add_equality(
-        name="fingers", type=mujoco.mjtEq.mjEQ_JOINT, name1="finger_left", name2="finger_right"
-    )
-    coupling.objtype = mujoco.mjtObj.mjOBJ_JOINT
-    coupling.data[:5] = [0.0, 1.0, 0.0, 0.0, 0.0]
-    coupling.solref = [0.005, 1.0]
-    _add_servo(spec, _GRIPPER, "fingers", _GRIP_STIFFNESS, _GRIP_DAMPING, _GRIP_FORCE, tendon=True)
-
-
-def _add_collider(body: mujoco.MjsBody, name: str, shape: str, size: list[float], pos: list[float], bit: int) -> None:
-    body.add_geom(
-        name=name,
-        type=getattr(mujoco.mjtGeom, f"mjGEOM_{shape.upper()}"),
-        size=size,
-        pos=pos,
-        contype=bit,
-        conaffinity=TABLE_BIT | OBJECT_BIT,
-        condim=4,
-        friction=[1.0, 0.005, 0.0001],
-        solref=[0.005, 1.0],
-        solimp=[0.95, 0.99, 0.001, 0.5, 2.0],
-        group=3,
-        mass=0.0,
-    )
-
-
-def _add_servo(
-    spec: mujoco.MjSpec, name: str, target: str, stiffness: float, damping: float, limit: float, tendon: bool = False
-) -> None:
-    servo = spec.add_actuator(name=name, target=target)
-    servo.trntype = mujoco.mjtTrn.mjTRN_TENDON if tendon else mujoco.mjtTrn.mjTRN_JOINT
-    servo.gaintype, servo.biastype = mujoco.mjtGain.mjGAIN_FIXED, mujoco.mjtBias.mjBIAS_AFFINE
-    servo.gainprm[0] = stiffness
-    servo.biasprm[1], servo.biasprm[2] = -stiffness, -damping
-    servo.forcelimited, servo.forcerange = True, [-limit, limit]
+        add_finger_joint(finger, f"finger_{side}", _FINGER_TRAVEL, _FINGER_ARMATURE)
+        add_collider(finger, f"pad_{side}", "box", [0.0105, 0.004, 0.0105], [0, 0.004, 0.0435], HAND_BIT)
+        add_collider(finger, f"finger_{side}_upper", "box", [0.0105, 0.007, 0.0165], [0, 0.015, 0.0165], HAND_BIT)
+    joints = ("finger_left", "finger_right")
+    couple_fingers(spec, joints, _GRIPPER, _GRIP_STIFFNESS, _GRIP_DAMPING, _GRIP_FORCE)
 
 
 PANDA = Embodiment(

@@ -1,86 +1,46 @@
 """What the Franka Emika Panda looks like, drawn with MuJoCo's primitive shapes.
 
-The kinematics, inertia and collision shapes of the robot are elsewhere; this is its paint and panels. Primitives are
-used instead of meshes so that no asset has to be downloaded, a scene compiles in milliseconds, and a small frame stays
-cheap to draw: every shape costs render time, so there are as few as still make the robot recognisable.
+The kinematics, inertia and collision shapes of the robot are elsewhere; this is its paint and panels.
 
 Shapes are given in the frame of the link that carries them (metres). The links follow the Panda's published chain:
 each joint turns about its link's z; `hand` sits on the flange; each finger slides along its own +y, so the right
 finger's frame is the left one's turned half a turn about z.
 """
 
-from dataclasses import dataclass
 from typing import Literal
 
 import mujoco
 
 from handful import unknown_name
+from sim import shell
+from sim.shell import VISUAL_GROUP, Paint, Shape, Triple
+
+__all__ = ["MATERIALS", "SHELL", "VISUAL_GROUP", "add_materials", "add_shell"]
 
 Material = Literal["panda_white", "panda_dark", "panda_grey", "panda_accent"]
-Triple = tuple[float, float, float]
 
-# The group that holds what is only seen; collision shapes live in another.
-VISUAL_GROUP = 2
-
-
-@dataclass(frozen=True)
-class Paint:
-    """A material of the shell."""
-
-    # Colour, each in [0, 1].
-    rgba: tuple[float, float, float, float]
-    # Strength and sharpness of highlights, each in [0, 1].
-    specular: float
-    shininess: float
-
-
-MATERIALS: dict[Material, Paint] = {
+MATERIALS: dict[str, Paint] = {
     "panda_white": Paint((0.91, 0.92, 0.93, 1.0), 0.35, 0.5),
     "panda_dark": Paint((0.13, 0.14, 0.15, 1.0), 0.3, 0.4),
     "panda_grey": Paint((0.52, 0.54, 0.57, 1.0), 0.3, 0.4),
     "panda_accent": Paint((0.10, 0.45, 0.85, 1.0), 0.3, 0.4),
 }
 
-_TYPES = {
-    "sphere": mujoco.mjtGeom.mjGEOM_SPHERE,
-    "capsule": mujoco.mjtGeom.mjGEOM_CAPSULE,
-    "cylinder": mujoco.mjtGeom.mjGEOM_CYLINDER,
-    "ellipsoid": mujoco.mjtGeom.mjGEOM_ELLIPSOID,
-    "box": mujoco.mjtGeom.mjGEOM_BOX,
-}
-
-
-@dataclass(frozen=True)
-class Shape:
-    """One visible primitive in a link's frame."""
-
-    # MuJoCo's geom type.
-    type: Literal["sphere", "capsule", "cylinder", "ellipsoid", "box"]
-    # MuJoCo's geom size [m]; the radius alone where `fromto` gives the rest.
-    size: tuple[float, ...]
-    material: Material = "panda_white"
-    # Centre [m]; ignored where `fromto` is given.
-    pos: Triple = (0.0, 0.0, 0.0)
-    # Orientation (w, x, y, z); ignored where `fromto` is given.
-    quat: tuple[float, float, float, float] = (1.0, 0.0, 0.0, 0.0)
-    # Both ends of the axis [m], for capsules and cylinders.
-    fromto: tuple[float, float, float, float, float, float] | None = None
-
 
 def _capsule(start: Triple, end: Triple, radius: float, material: Material = "panda_white") -> Shape:
-    return Shape("capsule", (radius,), material, fromto=(*start, *end))
+    return shell.capsule(start, end, radius, material)
 
 
 def _cylinder(start: Triple, end: Triple, radius: float, material: Material = "panda_white") -> Shape:
-    return Shape("cylinder", (radius,), material, fromto=(*start, *end))
+    return shell.cylinder(start, end, radius, material)
 
 
 def _ellipsoid(pos: Triple, radii: Triple, material: Material = "panda_white") -> Shape:
-    return Shape("ellipsoid", radii, material, pos)
+    return shell.ellipsoid(pos, radii, material)
 
 
 def _box(pos: Triple, half: Triple, material: Material = "panda_white") -> Shape:
-    return Shape("box", half, material, pos)
+    return shell.box(pos, half, material)
 
 
 _FINGER = (
@@ -156,9 +116,7 @@ SHELL: dict[str, tuple[Shape, ...]] = {
 
 def add_materials(spec: mujoco.MjSpec) -> None:
     """Add the shell's materials to `spec`; a second call changes nothing."""
-    for name, paint in MATERIALS.items():
-        if spec.material(name) is None:
-            spec.add_material(name=name, rgba=paint.rgba, specular=paint.specular, shininess=paint.shininess)
+    shell.add_materials(spec, MATERIALS)
 
 
 def add_shell(body: mujoco.MjsBody, link: str) -> None:
@@ -173,18 +131,4 @@ def add_shell(body: mujoco.MjsBody, link: str) -> None:
     """
     if link not in SHELL:
         raise unknown_name("link", link, SHELL)
-    for i, shape in enumerate(SHELL[link]):
-        geom = body.add_geom(
-            name=f"shell_{link}_{i}",
-            type=_TYPES[shape.type],
-            size=(*shape.size, 0.0, 0.0)[:3],
-            pos=shape.pos,
-            quat=shape.quat,
-            material=shape.material,
-            contype=0,
-            conaffinity=0,
-            group=VISUAL_GROUP,
-            mass=0.0,
-        )
-        if shape.fromto is not None:
-            geom.fromto = shape.fromto
+    shell.add_shell(body, link, SHELL[link])
