@@ -17,6 +17,7 @@ import pytest
 from typer.main import get_command
 
 import handful
+from generators.assistance import Assistance
 from generators.augment import MotionNoise
 from generators.planning import PLAIN, PlanOptions
 from pipelines.cli import app
@@ -238,6 +239,15 @@ def test_recording_and_drawing_scenes_run(run: Callable[[list[str]], dict[str, A
         assert set(run(tiny(words))) == promised_keys()[verb]
 
 
+def test_the_walk_through_of_teleoperation_runs(run: Callable[[list[str]], dict[str, Any]]) -> None:
+    """With a script in the place of the person; a person's part is driven in `tests/pipelines/web/`."""
+    keys = promised_keys()
+    shown = commands("docs/teleoperation.md")[1:]
+    for words in shown:
+        assert set(run(tiny(["script" if word == "browser" else word for word in words]))) >= keys[words[0]], words
+    assert [words[0] for words in shown] == ["record", "inspect", "generate", "train", "evaluate", "report"]
+
+
 def test_the_care_of_stores_runs(run: Callable[[list[str]], dict[str, Any]]) -> None:
     run_folder.make_store(Path("data.zarr"), episodes=26).seal(None)
     run_folder.make_store(Path("human.zarr"), episodes=4).seal(None)
@@ -370,6 +380,22 @@ def test_the_options_of_generation_are_the_codes() -> None:
 def test_the_options_of_evaluation_are_the_codes() -> None:
     expected = [(field.name, str(field.default)) for field in dataclasses.fields(RolloutConfig)]
     assert columns("docs/evaluation.md", "override", 2) == expected
+
+
+def test_the_keys_of_the_record_page_are_those_of_its_scripts() -> None:
+    scripts = read("pipelines/web/static/controls.js") + read("pipelines/web/static/record.js")
+    codes = set(re.findall(r"\bKey([A-Z])\b", scripts)) | set(re.findall(r"\b(Enter|Space)\b", scripts))
+    codes |= {
+        {"Left": "←", "Right": "→", "Up": "↑", "Down": "↓"}[way] for way in re.findall(r"Arrow([A-Z]\w+)", scripts)
+    }
+    codes |= {"Del" for _ in re.findall(r'"Delete"', scripts)} | set(re.findall(r"Digit\(\[(\d)-(\d)\]\)", scripts)[0])
+    written = {key for row in rows("docs/teleoperation.md", "keys") for key in re.findall(r"[^`\s]+", row[0])} - {"to"}
+    assert written == codes
+
+
+def test_the_assistance_is_the_codes() -> None:
+    expected = [(field.name, str(field.default)) for field in dataclasses.fields(Assistance)]
+    assert columns("docs/teleoperation.md", "setting", 2) == expected
 
 
 def test_the_presets_are_those_of_configs() -> None:
