@@ -3,8 +3,9 @@
 from handful import unknown_name
 from sim.embodiment import Embodiment
 from sim.panda import PANDA
+from sim.ur5e import UR5E
 
-ROBOTS: dict[str, Embodiment] = {robot.name: robot for robot in (PANDA,)}
+ROBOTS: dict[str, Embodiment] = {robot.name: robot for robot in (PANDA, UR5E)}
 
 
 def get_embodiment(name: str) -> Embodiment:
