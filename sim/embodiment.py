@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import mujoco
 import numpy as np
 
+from handful import InputError
 from sim.kinematics import Chain
 from sim.transforms import Array, quat_from_matrix
 
@@ -29,6 +30,16 @@ class CameraView:
     up: tuple[float, float, float]
     # Vertical field of view [degrees].
     fovy: float
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.fovy < 180.0:
+            raise InputError(f"a camera's fovy is more than 0 and less than 180 degrees, got {self.fovy}")
+        gaze = np.subtract(self.target, self.pos)
+        if np.linalg.norm(np.cross(self.up, gaze)) < 1e-6:
+            raise InputError(
+                f"a camera at {self.pos} that looks at {self.target} has no upward direction {self.up}; give one "
+                "across its line of sight, and a target away from it"
+            )
 
     @property
     def quat(self) -> Array:

@@ -5,7 +5,7 @@ a stored state row and the scene's model are enough to draw every camera. The de
 four samples per pixel) cost some thirty times more than a small frame needs, hence the named qualities here.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
@@ -13,7 +13,9 @@ import mujoco
 import numpy as np
 
 from handful import InputError, JobError, unknown_name
+from sim.cameras import Channel, Frames, Mount, View, camera_names, check_channels, mount_of
 from sim.opengl import gl_renderer, shared_context
+from sim.transforms import compose, matrix_from_quat
 
 Quality = Literal["fast", "standard", "high"]
 
@@ -81,7 +83,9 @@ def _gpu_resources(model: mujoco.MjModel, quality: Quality, height: int, width: 
 
 
 class FrameRenderer:
-    """Draws the cameras of stored states. A context manager; any number may be open, used from one thread.
+    """Draws the cameras of stored states with MuJoCo's OpenGL, as a `sim.cameras.Renderer`.
+
+    A context manager; any number may be open, used from one thread.
 
     Args:
         model: a model with the textures and meshes of every scene to be drawn.
@@ -89,9 +93,11 @@ class FrameRenderer:
         width: columns of a frame [pixels].
         quality: "fast" has neither shadows nor multisampling, "standard" a small shadow map, "high" everything.
         groups: the geom groups that are drawn, each in 0 to 4.
+        views: further cameras by name, beside those of the model.
 
     Raises:
-        InputError: for an unknown quality, a size below 1, or a MUJOCO_GL that names no backend.
+        InputError: for an unknown quality, a size below 1, a view named as a camera of the model, or a MUJOCO_GL that
+            names no backend.
         JobError: OpenGL cannot be used here.
     """
 
@@ -102,6 +108,7 @@ class FrameRenderer:
         width: int,
         quality: Quality = "fast",
         groups: Sequence[int] = (0, 1, 2),
+        views: Mapping[str, View] | None = None,
     ) -> None:
         if quality not in QUALITIES:
             raise unknown_name("render quality", quality, QUALITIES)
@@ -109,9 +116,14 @@ class FrameRenderer:
             raise InputError(f"a frame must have at least one pixel, got {height} x {width}")
         if not set(groups) <= set(range(_NEVER_DRAWN)):
             raise InputError(f"geom groups to draw are 0 to {_NEVER_DRAWN - 1}, got {tuple(groups)}")
+        self._nominal, self._views = model, dict(views or {})
+        for name in self._views:
+            if name in camera_names(model):
+                raise InputError(f"there is a camera '{name}' already; give the view another name")
         self._gpu: mujoco.MjrContext | None = None
         context = shared_context()
         self._gpu = _gpu_resources(model, quality, height, width)
+        self._gpu.readDepthMap = mujoco.mjtDepthMap.mjDEPTH_ZEROFAR
         context.users.add(self)
         if (self._gpu.offHeight, self._gpu.offWidth) != (height, width):
             self.close()
@@ -129,9 +141,9 @@ class FrameRenderer:
         self._option.geomgroup[list(groups)] = 1
         self._option.sitegroup[:] = 0
         self._camera = mujoco.MjvCamera()
-        self._camera.type = mujoco.mjtCamera.mjCAMERA_FIXED
         self._viewport = mujoco.MjrRect(0, 0, width, height)
         self._pixels = np.empty((height, width, 3), np.uint8)
+        self._depth = np.empty((height, width), np.float32)
 
     def render(self, model: mujoco.MjModel, state_row: np.ndarray, cameras: Sequence[str]) -> dict[str, np.ndarray]:
         """Draw one state.
@@ -153,20 +165,49 @@ class FrameRenderer:
 
     def render_states(self, model: mujoco.MjModel, states: np.ndarray, cameras: Sequence[str]) -> dict[str, np.ndarray]:
         """Draw a sequence of states (T, S); returns (T, H, W, 3) uint8 per camera. See `render`."""
+        seen = self.capture(model, states, cameras)
+        return {name: frames.rgb for name, frames in seen.items() if frames.rgb is not None}
+
+    def capture(
+        self,
+        model: mujoco.MjModel,
+        states: np.ndarray,
+        cameras: Sequence[str],
+        channels: Sequence[Channel] = ("rgb",),
+    ) -> dict[str, Frames]:
+        """Draw a sequence of states (T, S) in any of the channels; colour and depth come from the same pass.
+
+        Args:
+            model: as for `render`.
+            states: full integrator states.
+            cameras: names of the model's cameras or of views.
+            channels: "rgb", "depth", "segmentation".
+
+        Raises:
+            InputError: as for `render`, and for an unknown channel.
+        """
         gpu = self._gpu
         if gpu is None:
             raise JobError("this renderer was closed; open another")
-        ids = [_camera_id(model, name) for name in cameras]
+        check_channels(channels)
         if _sizes(model) != self._sizes:
             raise InputError("the scene's model has another structure than the one this renderer was opened with")
+        eyes = [self._eye(model, name) for name in cameras]
         states = np.ascontiguousarray(states, np.float64)
         length = mujoco.mj_stateSize(model, _STATE)
         if states.ndim != 2 or states.shape[1] != length:
             raise InputError(f"states have shape {states.shape}; this model needs (T, {length})")
-
         shared_context()
         mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN.value, gpu)
-        frames = [np.empty((len(states), *self._pixels.shape), np.uint8) for _ in ids]
+        size = (len(states), *self._depth.shape)
+        frames = [
+            Frames(
+                np.empty((*size, 3), np.uint8) if "rgb" in channels else None,
+                np.empty(size, np.float32) if "depth" in channels else None,
+                np.empty(size, np.int16) if "segmentation" in channels else None,
+            )
+            for _ in eyes
+        ]
         geom_group = model.geom_group.copy()
         try:
             for t, row in enumerate(states):
@@ -174,19 +215,63 @@ class FrameRenderer:
                 mujoco.mj_kinematics(model, self._data)
                 mujoco.mj_comPos(model, self._data)
                 mujoco.mj_camlight(model, self._data)
-                for camera_id, out in zip(ids, frames, strict=True):
-                    self._camera.fixedcamid = camera_id
+                for eye, out in zip(eyes, frames, strict=True):
                     # The camera comes first: infinite planes and the headlight follow the one the scene has.
-                    mujoco.mjv_updateCamera(model, self._data, self._camera, self._scene)
+                    self._look(model, eye)
                     if self._culls:
                         model.geom_group[:] = np.where(self._in_view(model), geom_group, _NEVER_DRAWN)
                     mujoco.mjv_updateScene(model, self._data, self._option, None, self._camera, _ALL, self._scene)
-                    mujoco.mjr_render(self._viewport, self._scene, gpu)
-                    mujoco.mjr_readPixels(self._pixels, None, self._viewport, gpu)
-                    out[t] = self._pixels[::-1]  # OpenGL's first row is the lowest
+                    self._draw(gpu, out, t)
         finally:
             model.geom_group[:] = geom_group
         return dict(zip(cameras, frames, strict=True))
+
+    def _eye(self, model: mujoco.MjModel, name: str) -> int | Mount:
+        """Number of a camera of the model, or how a view is mounted in this scene."""
+        camera_id: int = mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_CAMERA.value, name)
+        return camera_id if camera_id >= 0 else mount_of(model, name, self._views, self._nominal)
+
+    def _look(self, model: mujoco.MjModel, eye: int | Mount) -> None:
+        """Give the scene its camera."""
+        if isinstance(eye, int):
+            self._camera.type, self._camera.fixedcamid = mujoco.mjtCamera.mjCAMERA_FIXED, eye
+            mujoco.mjv_updateCamera(model, self._data, self._camera, self._scene)
+            return
+        # Of the scene's two cameras, one for each eye, MuJoCo draws the mean.
+        self._camera.type = mujoco.mjtCamera.mjCAMERA_USER
+        pose = compose(np.concatenate([self._data.xpos[eye.body], self._data.xquat[eye.body]]), eye.pose)
+        axes, scale = matrix_from_quat(pose[3:]), model.stat.extent
+        near, far = model.vis.map.znear * scale, model.vis.map.zfar * scale
+        top = near * np.tan(np.radians(eye.fovy) / 2)
+        for side in self._scene.camera:
+            side.pos, side.forward, side.up = pose[:3], -axes[:, 2], axes[:, 1]
+            side.frustum_near, side.frustum_far, side.frustum_bottom, side.frustum_top = near, far, -top, top
+            side.frustum_center, side.frustum_width, side.orthographic = 0.0, 0.0, 0
+
+    def _draw(self, gpu: mujoco.MjrContext, out: Frames, t: int) -> None:
+        """Draw the scene and read what is wanted of it; OpenGL's first row is the lowest."""
+        if out.rgb is not None or out.depth is not None:
+            mujoco.mjr_render(self._viewport, self._scene, gpu)
+            pixels = None if out.rgb is None else self._pixels
+            mujoco.mjr_readPixels(pixels, None if out.depth is None else self._depth, self._viewport, gpu)
+            if out.rgb is not None:
+                out.rgb[t] = self._pixels[::-1]
+            if out.depth is not None:
+                # The buffer holds 1 at the near plane, 0 at the far one, and in between goes with one over distance.
+                near, far = (getattr(self._scene.camera[0], f"frustum_{end}") for end in ("near", "far"))
+                out.depth[t] = near * far / (near + self._depth[::-1].astype(float) * (far - near))
+        if out.segmentation is not None:
+            flags = self._scene.flags
+            flags[mujoco.mjtRndFlag.mjRND_SEGMENT] = flags[mujoco.mjtRndFlag.mjRND_IDCOLOR] = True
+            mujoco.mjr_render(self._viewport, self._scene, gpu)
+            mujoco.mjr_readPixels(self._pixels, None, self._viewport, gpu)
+            flags[mujoco.mjtRndFlag.mjRND_SEGMENT] = flags[mujoco.mjtRndFlag.mjRND_IDCOLOR] = False
+            drawn = self._pixels[::-1].astype(np.int32) @ np.array([1, 1 << 8, 1 << 16], np.int32)
+            geoms = np.full(self._scene.ngeom + 1, -1, np.int16)
+            for geom in self._scene.geoms[: self._scene.ngeom]:
+                if geom.segid >= 0 and geom.objtype == mujoco.mjtObj.mjOBJ_GEOM:
+                    geoms[geom.segid + 1] = geom.objid
+            out.segmentation[t] = geoms[drawn]
 
     def _in_view(self, model: mujoco.MjModel) -> np.ndarray:
         """Which geoms (ngeom,) the camera may see: those whose bounding sphere reaches into its pyramid of view.
@@ -224,10 +309,3 @@ class FrameRenderer:
 def _sizes(model: mujoco.MjModel) -> tuple[int, ...]:
     """What must agree for one model's scene to be drawn with another's GPU resources."""
     return model.nq, model.nv, model.ngeom, model.nmat, model.ntex, model.nmesh, model.ncam, model.nlight
-
-
-def _camera_id(model: mujoco.MjModel, name: str) -> int:
-    camera_id = mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_CAMERA.value, name)
-    if camera_id < 0:
-        raise unknown_name("camera", name, (model.camera(i).name for i in range(model.ncam)))
-    return camera_id
