@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from handful import InputError, unknown_name
+from trajectories.columns import Columns
 from trajectories.dataset import Dataset
 from trajectories.expressions import Comparison, Expression, Junction, comparisons, parse, refuse
 from trajectories.expressions import Not as Negation
@@ -46,12 +47,13 @@ _MISSING = object()
 AxisPath = list[str | int]
 
 
-def matching(dataset: Dataset, where: str) -> np.ndarray:
+def matching(dataset: Dataset, where: str, columns: Columns | None = None) -> np.ndarray:
     """The episodes that a filter is true of.
 
     Args:
         dataset: a store or a view.
         where: the filter, in the grammar of `trajectories.expressions`.
+        columns: what is known of ledgers and demos already; what they lack is read.
 
     Returns:
         Episode numbers in order, (n,) int64; n may be 0.
@@ -64,7 +66,7 @@ def matching(dataset: Dataset, where: str) -> np.ndarray:
     for comparison in comparisons(expression):
         _check(comparison, where)
     episodes = np.arange(len(dataset), dtype=np.int64)
-    return episodes[_Evaluation(dataset, where).of(expression, episodes)]
+    return episodes[_Evaluation(dataset, where, columns or Columns(0)).of(expression, episodes)]
 
 
 def nothing_matches(dataset: Dataset, where: str) -> InputError:
@@ -117,8 +119,9 @@ def _check(comparison: Comparison, where: str) -> None:
 class _Evaluation:
     """Truth of expressions over episodes of one data set."""
 
-    def __init__(self, dataset: Dataset, where: str) -> None:
+    def __init__(self, dataset: Dataset, where: str, columns: Columns) -> None:
         self._dataset = dataset
+        self._columns = columns
         self._where = where
         self._index = dataset.index()
         # A filter may name several axes of one ledger.
@@ -166,11 +169,23 @@ class _Evaluation:
                 comparison.at,
                 f"episodes of '{self._dataset.path}' do not say which demo they replay (they lack 'source/demo')",
             )
-        found = [bool(np.isin(self._dataset.read(int(e), "source/demo"), comparison.values).any()) for e in episodes]
         wanted = comparison.operator in ("==", "in")
+        known = self._columns.demos
+        if known is not None:
+            asked = np.isin(np.arange(known.shape[1]), comparison.values)
+            return np.asarray(known[np.ix_(episodes, asked)].any(axis=1) == wanted)
+        found = [bool(np.isin(self._dataset.read(int(e), "source/demo"), comparison.values).any()) for e in episodes]
         return np.array(found, dtype=bool) == wanted
 
     def _ledgers(self, comparison: Comparison, episodes: np.ndarray) -> np.ndarray:
+        column = self._columns.get(comparison.field.removeprefix(_LEDGER))
+        if isinstance(column, Category):
+            true = np.array([*(self._axis(comparison, value) for value in column.values), False], dtype=bool)
+            return true[column.codes[episodes]]
+        if column is not None:
+            self._axis(comparison, 0.0)
+            values = column[episodes]
+            return self._compare_numbers(values, comparison) & ~np.isnan(values)
         path: AxisPath = [int(i) if i else name for i, name in _STEP.findall(comparison.field.removeprefix(_LEDGER))]
         values = [self._value(comparison, self._ledger(int(episode)), path) for episode in episodes]
         if values and all(value is _MISSING for value in values):

@@ -44,7 +44,7 @@ def filter_by(path: Path_, where: str, out: Path_) -> View:
     """
     check_free(Path(out))
     dataset = _open(path)
-    return _narrow(dataset, matching_some(dataset, where), out, {"operation": "filter", "where": where})
+    return narrow(dataset, matching_some(dataset, where), out, {"operation": "filter", "where": where})
 
 
 def exclude(path: Path_, episodes: str, out: Path_) -> View:
@@ -60,7 +60,7 @@ def exclude(path: Path_, episodes: str, out: Path_) -> View:
     kept = np.setdiff1d(np.arange(len(dataset)), dropped)
     if not len(kept):
         raise InputError(f"--exclude {episodes} leaves no episode of '{path}'")
-    return _narrow(dataset, kept, out, {"operation": "exclude", "episodes": episodes})
+    return narrow(dataset, kept, out, {"operation": "exclude", "episodes": episodes})
 
 
 def split(path: Path_, validation: float, seed: int, out: Path_) -> dict[str, View]:
@@ -137,7 +137,19 @@ def _open(path: Path_) -> Dataset:
     return dataset
 
 
-def _narrow(dataset: Dataset, episodes: np.ndarray, out: Path_, recipe: dict[str, Any]) -> View:
+def narrow(dataset: Dataset, episodes: np.ndarray, out: Path_, recipe: dict[str, Any]) -> View:
+    """Some episodes of a data set that is open, by number.
+
+    Args:
+        dataset: a store or a view.
+        episodes: numbers, (n,) int64, each once.
+        out: the view to make.
+        recipe: how they were chosen, as JSON; becomes part of what identifies the view.
+
+    Raises:
+        InputError: there are none, or `out` is taken.
+        JobError: the view cannot be written.
+    """
     stores, selection = pieces(dataset)
     return _write(Path(out), recipe, [dataset], *drop_unused(stores, selection.take(episodes)))
 
