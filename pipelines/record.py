@@ -140,11 +140,11 @@ def _by_hand(
     from pipelines.web.operation import Plan
     from pipelines.web.teleoperation import operate
 
-    def ready(address: str) -> None:
-        # Not progress: without it nobody can start, so it is printed with --quiet as well.
-        print(f"open {address} and drive; a Ctrl-C here ends it", file=sys.stderr, flush=True)
+    def say(line: str) -> None:
+        # Not progress: without the address nobody can start, so it is printed with --quiet as well.
+        print(line, file=sys.stderr, flush=True)
 
-    operate(Plan(workspace, domain, seed, limits, episodes, BROWSER), store, access, resolution, ready, update)
+    operate(Plan(workspace, domain, seed, limits, episodes, BROWSER), store, access, resolution, say, update)
 
 
 @contextmanager

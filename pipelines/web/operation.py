@@ -181,6 +181,10 @@ class Operation:
             else:
                 self._heard = -np.inf
 
+    def waits(self) -> bool:
+        """Whether an attempt has succeeded that was neither kept nor discarded; asked when the thread has ended."""
+        return self._attempt.session.outcome is Outcome.SUCCESS
+
     def _begin(self, number: int) -> Attempt:
         plan = self.plan
         scene = draw_scene(plan.workspace, plan.domain, "recording", plan.seed, self._scene)
@@ -310,7 +314,8 @@ class Operation:
     def _describe(self) -> dict[str, Any]:
         """What stays as it is during an attempt."""
         scene, workspace = self._attempt.scene, self.plan.workspace
-        cameras = scene.ledger["appearance"]["cameras"]
+        model = self._attempt.model
+        cameras = {model.camera(i).name: model.camera(i) for i in range(model.ncam)}
         return {
             "type": "scene",
             "task": workspace.task.name,
@@ -326,7 +331,10 @@ class Operation:
                 {"name": subtask.name, "kind": subtask.kind, "reference": subtask.reference, "held": subtask.held}
                 for subtask in workspace.task.subtasks
             ],
-            "cameras": {name: {"quat": camera["quat"], "fovy": camera["fovy"]} for name, camera in cameras.items()},
+            # Orientations in the bodies that carry them: the world, the hand.
+            "cameras": {
+                name: {"quat": camera.quat.tolist(), "fovy": float(camera.fovy[0])} for name, camera in cameras.items()
+            },
             "rate": self._rate,
         }
 

@@ -204,7 +204,8 @@ def _same_origin(origin: str, host: str) -> bool:
 
 def _equal(given: str, secret: str) -> bool:
     """Compared in constant time."""
-    return hmac.compare_digest(given.encode(), secret.encode())
+    # A header's bytes that are no UTF-8 come as surrogates.
+    return hmac.compare_digest(given.encode(errors="surrogateescape"), secret.encode())
 
 
 async def json_body(request: web.Request, fields: Mapping[str, type | tuple[type, ...]]) -> dict[str, Any]:

@@ -337,8 +337,8 @@ class Room:
         return app
 
     async def _goodbye(self, app: web.Application) -> None:
-        for page in list(self.pages):
-            await page.close(WSCloseCode.GOING_AWAY, "the command has ended")
+        farewells = (page.close(WSCloseCode.GOING_AWAY, "the command has ended") for page in self.pages)
+        await asyncio.gather(*farewells)
 
 
 def operate(
@@ -346,7 +346,7 @@ def operate(
     store: Store,
     access: Access,
     resolution: int,
-    ready: Callable[[str], None],
+    say: Callable[[str], None],
     progress: Callable[[int, dict[str, int]], None],
 ) -> None:
     """Serve the page until the operator has finished, or a Ctrl-C.
@@ -356,7 +356,7 @@ def operate(
         store: where it goes; nobody else may write to it.
         access: where the page is served, and to whom.
         resolution: side of a live picture [pixels].
-        ready: is given the address to open.
+        say: prints a line that the person at the terminal needs, such as the address to open.
         progress: is given the number of episodes in the store and the outcomes, whenever they change.
 
     Raises:
@@ -364,7 +364,7 @@ def operate(
         JobError: OpenGL cannot be used here.
         KeyboardInterrupt: by a Ctrl-C before as many episodes as wanted were kept.
     """
-    asyncio.run(_operate(plan, store, access, resolution, ready, progress))
+    asyncio.run(_operate(plan, store, access, resolution, say, progress))
 
 
 async def _operate(
@@ -372,7 +372,7 @@ async def _operate(
     store: Store,
     access: Access,
     resolution: int,
-    ready: Callable[[str], None],
+    say: Callable[[str], None],
     progress: Callable[[int, dict[str, int]], None],
 ) -> None:
     room = Room(plan, store, resolution)
@@ -382,11 +382,14 @@ async def _operate(
             # Closed in this order, last first: nobody listens, nothing drives, nothing draws.
             stack.enter_context(room.painter)
             stack.enter_context(operation)
-            ready(await stack.enter_async_context(serving(room.application(access), access)))
+            address = await stack.enter_async_context(serving(room.application(access), access))
+            say(f"open {address} and drive; a Ctrl-C here ends it")
             while not room.finished:
                 await room.changed.wait()
                 room.changed.clear()
                 progress(len(operation.listings), operation.outcomes)
+    if operation.waits():
+        say("the last attempt had succeeded and was not kept")
     if isinstance(room.failure, KeyboardInterrupt) and len(operation.listings) >= plan.wanted:
         return
     if room.failure is not None:

@@ -48,6 +48,7 @@ export class Controls {
     this.frame = "seen";
     this.seen = { right: [0, 1, 0], away: [-1, 0, 0], up: [0, 0, 1] };
     this.tool = [0, 1, 0, 0];
+    this.wrist = [0, 0, 0, 1];
     this.fovy = 42;
     this.speeds = { metres: 0.1, radians: 0.5, deadband: 0.1 };
     this.pull = [0, 0, 0, 0];
@@ -65,10 +66,11 @@ export class Controls {
     }
   }
 
-  /** The front camera's orientation has changed: keys and drags go by what it sees. */
-  look(quat, fovy) {
-    this.seen = directions(quat);
-    this.fovy = fovy;
+  /** Another scene: keys and drags go by what its cameras see. */
+  look({ front, wrist }) {
+    this.seen = directions(front.quat);
+    this.fovy = front.fovy;
+    this.wrist = wrist.quat;
   }
 
   /** Let go of everything. */
@@ -107,9 +109,9 @@ export class Controls {
     const scale = this.metresPerPixel(canvas);
     let { right, away } = this.seen;
     if (name === "wrist") {
-      // The wrist's picture has the hand's +y to the right and its +x up.
-      right = flat(rotate(this.tool, [0, 1, 0]));
-      away = flat(rotate(this.tool, [1, 0, 0]));
+      // The camera turns with the hand, whose orientation is the tool's.
+      right = flat(rotate(this.tool, rotate(this.wrist, [1, 0, 0])));
+      away = flat(rotate(this.tool, rotate(this.wrist, [0, 1, 0])));
     }
     const move = combine([right, away], [dx * scale, -dy * scale]);
     for (let i = 0; i < 3; i += 1) this.pull[i] += move[i];

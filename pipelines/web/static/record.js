@@ -162,7 +162,7 @@ function showScene() {
   text("instruction", scene.instruction);
   text("scene", `${task} · ${embodiment} · domain ${domain} · scene ${index} · seed ${seed} · attempt ${attempt}`);
   document.title = `${task}: record`;
-  controls.look(scene.cameras.front.quat, scene.cameras.front.fovy);
+  controls.look(scene.cameras);
   find("subtasks").replaceChildren(...scene.subtasks.map(({ name }) => Object.assign(document.createElement("li"), { textContent: name.replaceAll("_", " ") })));
   Object.assign(document.body.dataset, { scene: index, attempt });
 }
@@ -217,7 +217,7 @@ function showEpisodes(episodes) {
   find("none").hidden = episodes.length > 0;
   find("episodes").replaceChildren(...[...episodes].reverse().map((episode) => {
     const item = document.createElement("li"), button = document.createElement("button");
-    const image = Object.assign(new Image(64, 64), { src: `/episodes/${episode.episode}/thumbnail.jpg`, alt: "" });
+    const image = Object.assign(new Image(64, 64), { loading: "lazy", src: `/episodes/${episode.episode}/thumbnail.jpg`, alt: "" });
     const words = document.createElement("span"), title = document.createElement("b"), facts = document.createElement("span");
     title.textContent = `${episode.episode + 1}. ${episode.instruction}`;
     facts.className = "quiet figure";

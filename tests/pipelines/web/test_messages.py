@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from generators.assistance import Assistance
@@ -62,6 +62,7 @@ JSON = st.recursive(
 )
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.sampled_from(["hello", "steer", "act", "assist", "take"]), st.dictionaries(st.sampled_from(
     ["tab", "axes", "clutch", "at", "name", "speed", "deadband", "guidance", "skip_pauses"]), JSON))  # fmt: skip
 def test_no_content_does_more_than_be_refused(kind: str, fields: dict[str, object]) -> None:
@@ -73,6 +74,7 @@ def test_no_content_does_more_than_be_refused(kind: str, fields: dict[str, objec
         assert all(-1.0 <= v <= 1.0 for v in message.axes)
 
 
+@settings(deadline=None)
 @given(st.text(max_size=200))
 def test_no_text_does_more_than_be_refused(text: str) -> None:
     with pytest.raises(InputError):

@@ -178,7 +178,9 @@ def test_redo_is_the_same_scene_and_is_counted(desk: Desk, store: Store) -> None
 def test_discard_goes_on_and_undo_brings_it_back(desk: Desk, store: Store) -> None:
     desk.lift()
     steps = desk.status["steps"]
+    assert desk.operation.waits()
     gone = desk.act("discard")
+    assert not desk.operation.waits()
     assert (gone["steps"], gone["undo"], desk.scene["index"]) == (0, True, 1)
     again = desk.act("undo")
     assert (again["steps"], again["outcome"], desk.scene["index"]) == (steps, "success", 0)

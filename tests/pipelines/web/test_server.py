@@ -190,6 +190,18 @@ def test_elsewhere_a_token_is_needed_given_once_and_kept_in_a_cookie() -> None:
     visit(steps, access, routes=echo)
 
 
+def test_a_cookie_of_odd_bytes_is_no_token() -> None:
+    async def steps(client: Client) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", client.port)
+        cookie = f"handful-{client.port}=".encode() + b"\xff\xfe"
+        writer.write(b"GET / HTTP/1.1\r\nHost: localhost:%d\r\nCookie: %b\r\n" % (client.port or 0, cookie))
+        writer.write(b"Connection: close\r\n\r\n")
+        assert (await reader.read()).split()[1] == b"401"
+        writer.close()
+
+    visit(steps, Access("0.0.0.0", 0, TOKEN))
+
+
 @pytest.mark.parametrize(
     ("host", "alone"),
     [
