@@ -6,11 +6,12 @@ what the judge accepts is rendered and kept; everything random comes from the sc
 pure function of the plan and its index.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
+from generators.crossing import crossed, extra_wait, fitted
 from generators.demos import Demo
 from generators.planning import (
     BRIDGE,
@@ -37,6 +38,7 @@ from scenes.sensing import measure_joints
 from scenes.task import World
 from scenes.workspace import Workspace
 from sim.batch import BatchSim
+from sim.embodiment import Embodiment
 from sim.rendering import FrameRenderer
 from sim.transforms import Array
 from trajectories import Episode
@@ -116,7 +118,7 @@ class Engine:
 
     Args:
         workspace: the task's world.
-        demos: the seed demonstrations.
+        demos: the seed demonstrations, of this robot or of others.
         domain: what scenes are drawn from.
         seed: the plan's seed.
         options: how.
@@ -131,7 +133,7 @@ class Engine:
         self.workspace, self.demos, self.domain, self.seed = workspace, demos, domain, seed
         self.options = options or Options()
         self.task, self.robot = workspace.task, workspace.embodiment
-        cut = [segment(demo, self.task) for demo in demos]
+        cut = [[replace(part, demo=fitted(demo, self.robot)) for part in segment(demo, self.task)] for demo in demos]
         self.repertoires = [Repertoire([s[k] for s in cut], self.task, t) for k, t in enumerate(self.task.subtasks)]
 
     def make(self, indices: list[int]) -> ChunkResult:
@@ -265,13 +267,36 @@ class _Chunk:
 
     def _follow(self, laid: dict[int, Layout], situations: list[Situation], paths: list[Path | None]) -> None:
         """Turn layouts into paths where the arm can follow them."""
-        joints, feasible = follow(
-            self.engine.robot.chain,
-            [layout.tool for layout in laid.values()],
-            [layout.guess for layout in laid.values()],
+        own = {row: layout.guess for row, layout in laid.items() if layout.guess is not None}
+        if own:
+            joints, feasible = follow(
+                self.engine.robot.chain,
+                [laid[row].tool for row in own],
+                list(own.values()),
+                np.stack([situations[row].command for row in own]),
+                self.sim.timing.rate,
+            )
+            self._take({row: laid[row] for row in own}, joints, feasible, paths)
+        others = [row for row in laid if row not in own]
+        if others:
+            self._cross({row: laid[row] for row in others}, situations, paths)
+
+    def _cross(self, laid: dict[int, Layout], situations: list[Situation], paths: list[Path | None]) -> None:
+        """The same, for layouts of another robot's demos."""
+        robot, rate = self.engine.robot, self.sim.timing.rate
+        layouts, joints, feasible = crossed(
+            robot,
+            list(laid.values()),
+            [situations[row].tool for row in laid],
+            [extra_wait(self.engine.demos[layout.demo[-1]], robot, rate) for layout in laid.values()],
             np.stack([situations[row].command for row in laid]),
-            self.sim.timing.rate,
+            rate,
         )
+        self._take(dict(zip(laid, layouts, strict=True)), joints, feasible, paths)
+
+    def _take(
+        self, laid: dict[int, Layout], joints: list[Array], feasible: np.ndarray, paths: list[Path | None]
+    ) -> None:
         for (row, layout), path, ok in zip(laid.items(), joints, feasible, strict=True):
             if ok or not self.options.plan.screening:
                 paths[row] = Path(path, layout.tool, layout.gripper, layout.demo, layout.step, layout.event)
@@ -363,9 +388,7 @@ class _Chunk:
                     "operator": "augmentation",
                     "attempts": attempt + 1,
                     "seeds": scene.seeds(self.task.name, attempt),
-                    "sources": tuple(
-                        {"store": d.store, "episode": d.episode, "operator": d.operator} for d in self.engine.demos
-                    ),
+                    "sources": tuple(_source(demo, self.engine.robot) for demo in self.engine.demos),
                 }
                 self.kept[lane] = build_episode(self.workspace, self.tape, lane, scene, outcome, {}, meta)
                 continue
@@ -386,3 +409,9 @@ class _Chunk:
         with FrameRenderer(self.workspace.model, size, size) as renderer:
             for lane, episode in self.kept.items():
                 self.kept[lane] = with_images(episode, self.sim.batch.get_model(lane), renderer, self.options.cameras)
+
+
+def _source(demo: Demo, robot: Embodiment) -> dict[str, Any]:
+    """A demo's provenance; it names the demo's robot where that is another."""
+    other = {} if demo.embodiment == robot.name else {"embodiment": demo.embodiment}
+    return {"store": demo.store, "episode": demo.episode, "operator": demo.operator, **other}

@@ -20,7 +20,9 @@ class Demo:
         store: digest of the plan that made the store, or of the recipe of the view, it came from.
         episode: its number in the store it came from.
         operator: who recorded it.
-        joints: (T, J) measured joint angles before each action [rad].
+        embodiment: the robot that shows it.
+        joints: (T, J) measured joint angles before each action [rad]; None where they are of no use, since another
+            robot is to do the same.
         target: (T, 7) tool pose in the base frame that each action aims at.
         gripper: (T,) commanded gripper opening [0, 1].
         objects: object -> (T, 7) pose in the base frame.
@@ -32,7 +34,8 @@ class Demo:
     store: str
     episode: int
     operator: str
-    joints: Array
+    embodiment: str
+    joints: Array | None
     target: Array
     gripper: Array
     objects: dict[str, Array]
@@ -44,7 +47,7 @@ class Demo:
 
 
 def load_demos(path: str | Path, task: Task, control_rate: float) -> list[Demo]:
-    """Read every demonstration of a task from a store.
+    """Read every demonstration of a task from a store, of whichever robot.
 
     Args:
         path: the store, or a view.
@@ -98,6 +101,7 @@ def demo_of(episode: Episode, task: Task, index: int, path: str | Path, store: s
         store=store,
         episode=i,
         operator=meta.operator,
+        embodiment=meta.embodiment,
         joints=arrays["observation/joint_position"].astype(float),
         target=_unit(arrays["action/tool_pose_in_base"]),
         gripper=arrays["action/intended"][:, -1].astype(float),

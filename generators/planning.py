@@ -296,13 +296,16 @@ def _clear_height(start: Array, end: Array, situation: Situation, options: PlanO
 
 @dataclass(frozen=True)
 class Layout:
-    """A bridge and a segment in one, before the arm was asked: per control step, as in `Path`, and IK start angles."""
+    """A bridge and a segment in one, before the arm was asked: per control step, as in `Path`.
+
+    `guess` are the angles near which to search; None where the demo is another robot's.
+    """
 
     tool: Array  # (T, 7)
     gripper: Array  # (T,)
     demo: np.ndarray  # (T,)
     step: np.ndarray  # (T,)
-    guess: Array  # (T, J)
+    guess: Array | None  # (T, J)
     event: int
 
 
@@ -319,10 +322,11 @@ def lay_out(candidate: Candidate, situation: Situation, options: PlanOptions) ->
     bridge_mark = np.full(count, BRIDGE)
     from_demo = np.concatenate([bridge_mark, np.full(last - first, demo.index)])
     from_step = np.concatenate([bridge_mark, np.arange(first, last)])
-    fade = (np.arange(1, count + 1) / (count + 1))[:, None]
-    guess = np.concatenate(
-        [situation.command + fade * (demo.joints[first] - situation.command), demo.joints[first:last]]
-    )
+    guess = None
+    if demo.joints is not None:
+        fade = (np.arange(1, count + 1) / (count + 1))[:, None]
+        across_joints = situation.command + fade * (demo.joints[first] - situation.command)
+        guess = np.concatenate([across_joints, demo.joints[first:last]])
     event = segment.event - segment.start - join + count
     return Layout(poses, gripper, from_demo, from_step, guess, event)
 
