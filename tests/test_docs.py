@@ -354,7 +354,7 @@ def test_the_fields_of_filters_are_the_codes() -> None:
     documented = [
         name for row in rows("docs/data.md", "field of a filter") for name in re.findall(r"[\w.<>\[\]]+", row[0])
     ]
-    assert documented == [*filters._TEXTS, *filters._NUMBERS, "ledger.<axis>", "ledger.<axis>[<i>]", "demo"]
+    assert documented == [*filters.TEXT_FIELDS, *filters.NUMBER_FIELDS, "ledger.<axis>", "ledger.<axis>[<i>]", "demo"]
 
 
 def test_the_keys_of_mappings_are_the_codes() -> None:

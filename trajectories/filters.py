@@ -28,8 +28,8 @@ from trajectories.expressions import Comparison, Expression, Junction, compariso
 from trajectories.expressions import Not as Negation
 from trajectories.index import Category
 
-_TEXTS = ("task", "embodiment", "domain", "outcome", "operator", "action_source", "instruction", "store")
-_NUMBERS = ("length", "duration", "scene", "seed", "attempts", "control_rate")
+TEXT_FIELDS = ("task", "embodiment", "domain", "outcome", "operator", "action_source", "instruction", "store")
+NUMBER_FIELDS = ("length", "duration", "scene", "seed", "attempts", "control_rate")
 _LEDGER = "ledger."
 _TRUTH = {"true": True, "True": True, "false": False, "False": False}
 _STEP = re.compile(r"\[(-?\d+)\]|([^.\[]+)")
@@ -71,7 +71,7 @@ def matching(dataset: Dataset, where: str, columns: Columns | None = None) -> np
 
 def nothing_matches(dataset: Dataset, where: str) -> InputError:
     """The error for a filter that leaves no episode: says what the text fields in it do hold."""
-    fields = dict.fromkeys(c.field for c in comparisons(parse(where)) if c.field in _TEXTS)
+    fields = dict.fromkeys(c.field for c in comparisons(parse(where)) if c.field in TEXT_FIELDS)
     held = [f"{field} is {_listed(_present(text_column(dataset, field)))}" for field in fields]
     there = f"; there, {'; '.join(held)}" if held else ""
     return InputError(f"no episode of '{dataset.path}' matches: {where}{there}")
@@ -99,20 +99,20 @@ def _listed(values: Iterable[Any], most: int = 12) -> str:
 def _check(comparison: Comparison, where: str) -> None:
     """Refuse what is wrong whatever the data."""
     field, values = comparison.field, comparison.values
-    if field in _TEXTS:
+    if field in TEXT_FIELDS:
         if comparison.operator not in ("==", "!=", "in", "not in"):
             raise refuse(where, comparison.at, f"'{field}' is text: compare it with ==, !=, in or not in")
         wrong = [value for value in values if not isinstance(value, str)]
         if wrong:
             raise refuse(where, comparison.value_at, f"'{field}' is text and cannot be {wrong[0]}; write it in quotes")
-    elif field in _NUMBERS or field == "demo":
+    elif field in NUMBER_FIELDS or field == "demo":
         words = [value for value in values if isinstance(value, str)]
         if words:
             raise refuse(where, comparison.value_at, f"'{field}' is a number and cannot be '{words[0]}'")
         if field == "demo" and comparison.operator not in ("==", "!=", "in", "not in"):
             raise refuse(where, comparison.at, "an episode replays several demos: compare with ==, !=, in or not in")
     elif not field.startswith(_LEDGER):
-        error = unknown_name("field", field, (*_TEXTS, *_NUMBERS, "demo", "ledger.<axis>"))
+        error = unknown_name("field", field, (*TEXT_FIELDS, *NUMBER_FIELDS, "demo", "ledger.<axis>"))
         raise refuse(where, comparison.at, str(error))
 
 
@@ -139,11 +139,11 @@ class _Evaluation:
                 still = truth == open_while
                 truth[still] = self.of(term, episodes[still])
             return truth
-        if expression.field in _TEXTS:
+        if expression.field in TEXT_FIELDS:
             category = text_column(self._dataset, expression.field)
             true = np.array([_holds(expression, value) for value in category.values], dtype=bool)
             return true[category.codes[episodes]]
-        if expression.field in _NUMBERS:
+        if expression.field in NUMBER_FIELDS:
             return self._compare_numbers(self._numbers(expression.field)[episodes], expression)
         if expression.field == "demo":
             return self._replays(expression, episodes)
