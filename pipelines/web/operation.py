@@ -409,7 +409,10 @@ class Operation:
             self.listings.append(Listing.of(len(self.listings), episode.meta, len(episode)))
         self._changed, self._dropped = True, None
         self._next()
-        return "kept" if good else "kept as a failure, without its motion"
+        if not good:
+            return "kept as a failure, without its motion"
+        complete = len(self.listings) >= plan.wanted
+        return "kept; that is all that were wanted: finish the recording, or go on" if complete else "kept"
 
     def _do_finish(self) -> None:
         self._end(None)

@@ -123,7 +123,10 @@ function note(value) { text("note", value || "\u00a0"); }
 function announce(value) { text("announce", value); }
 function headline(state, value, more = "") {
   find("state").dataset.state = state;
-  if (find("headline").textContent !== value) { text("headline", value); announce(`${value} ${more}`.trim()); }
+  if (find("headline").textContent === value) return;
+  text("headline", value);
+  // Time running and standing still alternate too often to be read out.
+  if (state !== "recording" && state !== "waiting") announce(`${value} ${more}`.trim());
 }
 
 function show() {
