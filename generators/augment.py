@@ -352,8 +352,8 @@ class _Chunk:
         """Settle lanes whose object did not come up with the gripper."""
         world = self.workspace.observe(self.sim, lanes)
         for row, lane in enumerate(lanes):
-            pose = self._object(world, row, lane, self.task.subtasks[k].reference)
-            if np.linalg.norm(pose[:3] - world.tool[row, :3]) > 0.04:
+            prop = self.task.prop(self.scenes[lane].roles[self.task.subtasks[k].reference])
+            if prop.hold_distance(world.objects[prop.name][row], world.tool[row, :3]) > 0.04:
                 self.monitor.outcome[lane] = Outcome.GRASP_MISSED
 
     def _finish(self, lanes: np.ndarray) -> None:

@@ -336,7 +336,7 @@ def is_clear(layout: Layout, situation: Situation, options: PlanOptions) -> bool
     above = fingertip_clearance(layout.tool, layout.gripper, situation.table_height, situation.hand)
     if above < options.table_clearance:
         return False
-    points = _outlines(situation.obstacles, situation.poses)
+    points = outlines(situation.obstacles, situation.poses)
     return palm_is_clear(layout.tool, points, options.palm_clearance, situation.hand)
 
 
@@ -365,7 +365,7 @@ def palm_is_clear(poses: Array, points: Array, margin: float, hand: HandShape) -
     return not inside.all(axis=-1).any()
 
 
-def _outlines(props: tuple[Prop, ...], poses: Array) -> Array:
+def outlines(props: tuple[Prop, ...], poses: Array) -> Array:
     """Points (P, 3) on the boxes round objects at poses (K, 7), in the base frame."""
     found = [pose[:3] + quat_rotate(pose[3:], prop.outline()) for prop, pose in zip(props, poses, strict=True)]
     return np.concatenate(found) if found else np.zeros((0, 3))

@@ -8,11 +8,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from generators.planning import outlines, palm_is_clear
 from generators.teleoperation import Command
+from scenes.placement import radius
 from scenes.props import Prop
 from scenes.scene import Scene
 from scenes.task import Subtask, World
 from scenes.workspace import Workspace
+from sim.kinematics import solve_inverse
 from sim.transforms import (
     Array,
     angle_between,
@@ -25,7 +28,14 @@ from sim.transforms import (
 )
 
 _HOVER = 0.10  # above an object before going down to it [m]
+_LIFT = (0.11, 0.14)  # how far an object is lifted [m]
 _CLOSE_STEPS, _OPEN_STEPS = 7, 6
+# Kept free below the hand and what it holds, and beside them, on the way across the table [m].
+_HEADROOM, _ROOM_BESIDE, _TIP = 0.03, 0.05, 0.015
+# Kept free between the palm and what stands beside a grasp [m].
+_PALM_ROOM = 0.006
+# A pose this near to a joint's limit is out of reach for a hand that wavers [rad].
+_JOINT_ROOM = 0.03
 
 
 @dataclass
@@ -49,7 +59,7 @@ class ScriptedOperator:
 
     def begin(self, scene: Scene, workspace: Workspace, rng: np.random.Generator) -> None:
         """Prepare for a scene: draw this episode's habits."""
-        self._scene, self._task, self._rng = scene, workspace.task, rng
+        self._scene, self._task, self._robot, self._rng = scene, workspace.task, workspace.embodiment, rng
         self._speed = rng.uniform(0.18, 0.28)
         self._stages: list[_Stage] = []
         self.subtask = -1
@@ -92,45 +102,90 @@ class ScriptedOperator:
         reference = self._task.prop(self._scene.roles[subtask.reference])
         if subtask.held is None:
             return self._grasp(reference, world, target)
-        return self._place(subtask, reference, self._task.prop(self._scene.roles[subtask.held]), world)
+        return self._place(subtask, reference, self._task.prop(self._scene.roles[subtask.held]), world, target)
 
     def _grasp(self, prop: Prop, world: World, target: Array) -> list[_Stage]:
         ways = compose(world.objects[prop.name][0], prop.grasp_poses())
-        grasp = _nearest(ways, target)
+        grasp = self._choose(ways, [prop], world, target)
         grasp[:3] += quat_rotate(grasp[3:], self._rng.normal(0.0, [0.003, 0.002, 0.0]))
         grasp[2] += self._rng.uniform(-0.002, 0.006)
-        k = self.subtask
+        hover = _raised(grasp, _HOVER)
         return [
-            _Stage(k, _raised(grasp, _HOVER), 1.0),
-            _Stage(k, grasp, 1.0, precise=True, fast=False),
-            _Stage(k, None, 0.0, wait=_CLOSE_STEPS),
-            _Stage(k, _raised(grasp, self._rng.uniform(0.11, 0.14)), 0.0),
+            *self._across(target, hover, 1.0, [prop], world),
+            _Stage(self.subtask, hover, 1.0),
+            _Stage(self.subtask, grasp, 1.0, precise=True, fast=False),
+            _Stage(self.subtask, None, 0.0, wait=_CLOSE_STEPS),
+            _Stage(self.subtask, _raised(grasp, self._rng.uniform(*_LIFT)), 0.0),
         ]
 
-    def _place(self, subtask: Subtask, reference: Prop, held: Prop, world: World) -> list[_Stage]:
+    def _place(self, subtask: Subtask, reference: Prop, held: Prop, world: World, target: Array) -> list[_Stage]:
         in_tool = compose(inverse(world.tool[0]), world.objects[held.name][0])
         goal = compose(_turned(reference), self._task.placement(subtask, self._scene.roles))
         goals = compose(world.objects[reference.name][0], compose(goal[:, None], _turned(held)[None]).reshape(-1, 7))
-        # Of all ways to turn what is held, the one nearest to how the tool is turned now.
-        place = _nearest(compose(goals, inverse(in_tool)), world.tool[0])
-        place[:3] += [*self._rng.normal(0.0, 0.002, 2), 0.004]
-        k = self.subtask
+        place = self._choose(compose(goals, inverse(in_tool)), [reference, held], world, world.tool[0])
+        place[:3] += [*self._rng.normal(0.0, self._task.placing_error, 2), 0.004]
+        # High enough for what is held to pass over what it is put on, or round.
+        top = world.objects[reference.name][0, 2] + reference.half[2]
+        lowest = place[2] - compose(place, in_tool)[2] + held.half[2]
+        hover = place.copy()
+        hover[2] = max(place[2] + _HOVER, top + lowest + _HEADROOM)
         return [
-            _Stage(k, _raised(place, _HOVER), 0.0),
-            _Stage(k, place, 0.0, wait=2, precise=True, fast=False),
-            _Stage(k, None, 1.0, wait=_OPEN_STEPS),
-            _Stage(k, _raised(place, 0.10), 1.0),
+            *self._across(target, hover, 0.0, [held], world, held),
+            _Stage(self.subtask, hover, 0.0, precise=True),
+            _Stage(self.subtask, place, 0.0, wait=2, precise=True, fast=False),
+            _Stage(self.subtask, None, 1.0, wait=_OPEN_STEPS),
+            _Stage(self.subtask, _raised(place, 0.10), 1.0),
         ]
+
+    def _choose(self, ways: Array, used: list[Prop], world: World, target: Array) -> Array:
+        """Of tool poses (n, 7) that serve equally, the one that needs the smallest turn from `target`.
+
+        Those that the arm cannot reach, or that bring the palm against an object, come last.
+        """
+        near = np.argsort(angle_between(ways[:, 3:], target[3:]), kind="stable")
+        up = np.array([0.0, 0.0, _HOVER, 0.0, 0.0, 0.0, 0.0])
+        poses = np.stack([ways, ways + up], axis=1)
+        home = self._robot.home
+        found = solve_inverse(
+            self._robot.chain, poses.reshape(-1, 7), np.tile(home, (2 * len(ways), 1)), home, iterations=40
+        )
+        reached = (found.reached() & (found.limit_margin > _JOINT_ROOM)).reshape(-1, 2).all(axis=1)
+        others = tuple(prop for prop in self._task.props if prop not in used)
+        points = outlines(others, np.array([world.objects[prop.name][0] for prop in others]).reshape(-1, 7))
+        for i in near:
+            if reached[i] and palm_is_clear(poses[i], points, _PALM_ROOM, self._robot.hand):
+                return ways[i].copy()
+        return ways[near[0]].copy()
+
+    def _across(
+        self, start: Array, end: Array, gripper: float, used: list[Prop], world: World, held: Prop | None = None
+    ) -> list[_Stage]:
+        """The way from one tool pose to over another: straight up and then across, over everything on the way."""
+        way = end[:2] - start[:2]
+        length = float(np.linalg.norm(way))
+        if length < 0.02:
+            return []
+        below = _TIP if held is None else max(_TIP, start[2] - world.objects[held.name][0, 2] + held.half[2])
+        beside = _ROOM_BESIDE if held is None else _ROOM_BESIDE + held.spread()
+        top = -np.inf
+        for prop in self._task.props:
+            centre = world.objects[prop.name][0, :3]
+            along = np.clip((centre[:2] - start[:2]) @ way / length**2, 0.0, 1.0)
+            if prop not in used and np.linalg.norm(centre[:2] - start[:2] - along * way) < radius(prop) + beside:
+                top = max(top, centre[2] + prop.half[2] + below + _HEADROOM)
+        stages = []
+        if top > min(start[2], end[2]):
+            height = max(top, start[2])
+            for pose in (start, end):
+                over = pose.copy()
+                over[2] = max(height, pose[2])
+                stages.append(_Stage(self.subtask, over, gripper))
+        return stages
 
 
 def _turned(prop: Prop) -> Array:
     """A prop's symmetries as poses (S, 7) in its frame."""
     return np.concatenate([np.zeros((len(prop.symmetries), 3)), prop.turns], axis=1)
-
-
-def _nearest(poses: Array, target: Array) -> Array:
-    """Of poses (n, 7), the one that needs the smallest turn from `target`."""
-    return poses[int(angle_between(poses[:, 3:], target[3:]).argmin())].copy()
 
 
 def _raised(pose: Array, height: float) -> Array:

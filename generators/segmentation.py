@@ -13,6 +13,7 @@ import numpy as np
 
 from generators.demos import Demo
 from handful import InputError
+from scenes.props import Prop
 from scenes.task import Subtask, Task
 
 LIFTED = 0.02  # an object this far above where it stood is in the air [m]
@@ -89,7 +90,10 @@ def _find(demo: Demo, subtask: Subtask, start: int, task: Task) -> tuple[int, in
         if len(rises):
             events = events[events <= rises[0]][-1:]
     for event in events:
-        end = (_lifted if subtask.kind == "grasp" else _released)(demo, subtask, int(event), closed)
+        if subtask.kind == "grasp":
+            end = _lifted(demo, subtask, int(event), closed)
+        else:
+            end = _released(demo, task.prop(demo.roles[subtask.held or subtask.reference]), int(event), closed)
         if end is not None:
             return int(event), end
     what = "closes on and lifts" if subtask.kind == "grasp" else "releases and leaves"
@@ -109,13 +113,12 @@ def _lifted(demo: Demo, subtask: Subtask, event: int, closed: np.ndarray) -> int
     return event + int(up[0]) + 1 if len(up) else None
 
 
-def _released(demo: Demo, subtask: Subtask, event: int, closed: np.ndarray) -> int | None:
+def _released(demo: Demo, prop: Prop, event: int, closed: np.ndarray) -> int | None:
     """One past the first step after `event` at which the tool has left the object; the last one if the demo ends.
 
     None where the gripper closes again without having left.
     """
-    held = demo.objects[demo.roles[subtask.held or subtask.reference]]
-    distance = np.linalg.norm(demo.target[:, :3] - held[:, :3], axis=1)
+    distance = prop.hold_distance(demo.objects[prop.name], demo.target[:, :3])
     again = np.flatnonzero(closed[event:])
     limit = event + again[0] if len(again) else len(demo)
     away = np.flatnonzero(distance[event:limit] > AWAY)

@@ -5,7 +5,7 @@ Every device, scripted or held by a person, stands behind the same interface, so
 
 import copy
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -17,7 +17,7 @@ from scenes.outcome import Outcome
 from scenes.scene import Scene, load_scenes
 from scenes.sensing import measure_joints
 from scenes.task import World
-from scenes.workspace import Workspace
+from scenes.workspace import TABLE_TOP, Workspace
 from sim.batch import BatchSim, Snapshot
 from sim.kinematics import solve_inverse
 from sim.transforms import Array, quat_from_rotvec, quat_multiply
@@ -68,9 +68,14 @@ class Limits:
     # [m/s], [rad/s]
     speed: float = 0.35
     turn_speed: float = 2.0
-    # Corners of the box that the tool stays in [m].
+    # Corners of the box that the tool stays in, over a table of nominal height; it rises and sinks with the table [m].
     low: tuple[float, float, float] = (0.25, -0.40, 0.005)
     high: tuple[float, float, float] = (0.75, 0.40, 0.60)
+
+    def over(self, height: float) -> "Limits":
+        """The same over a table that is so much higher than the nominal one [m]."""
+        low, high = (*self.low[:2], self.low[2] + height), (*self.high[:2], self.high[2] + height)
+        return replace(self, low=low, high=high)
 
 
 def integrate(target: Array, command: Command, limits: Limits, period: float) -> Array:
@@ -123,7 +128,6 @@ class Session:
 
     def __init__(self, workspace: Workspace, scene: Scene, limits: Limits | None = None, attempt: int = 0) -> None:
         self.workspace, self.scene, self.attempt = workspace, scene, attempt
-        self.limits = limits or Limits()
         self.sim = BatchSim(workspace.model, workspace.embodiment, 1)
         load_scenes(self.sim, workspace, _LANE, [scene])
         self._monitor, self._tape = Monitor(workspace, self.sim), Tape(self.sim)
@@ -134,6 +138,7 @@ class Session:
         self._joints = self.sim.joint_position(_LANE)
         self.target: Array = workspace.embodiment.chain.forward(self._joints)[0]
         self.world = workspace.observe(self.sim, _LANE)
+        self.limits = (limits or Limits()).over(float(self.world.table_height[0]) - TABLE_TOP)
         self.blocked = False
 
     def __len__(self) -> int:

@@ -28,7 +28,7 @@ from pipelines.configuration import project_commit, resolve, to_plain
 from pipelines.executors import check_workers, run_tasks
 from pipelines.progress import Reporter
 from scenes.domains import get_domain
-from scenes.task import get_task
+from scenes.task import get_task, split_task
 from scenes.workspace import build_workspace
 from sim.rendering import FrameRenderer
 from trajectories import Store, open_dataset
@@ -143,7 +143,7 @@ def run(
     """
     check_workers(workers, address)
     config = configure(algorithm, cameras, resolution, overrides)
-    demos = Path(demos) if demos is not None else BUNDLED / task
+    demos = Path(demos) if demos is not None else BUNDLED / split_task(task)[0]
     get_task(task)
     check_cameras(task, cameras)
     engine = _engine(task, str(demos), seed, config)

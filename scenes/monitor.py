@@ -15,7 +15,7 @@ from scenes.task import World, pick
 from scenes.workspace import Workspace
 from sim.batch import BatchSim
 
-# An object this near the tool's centre is still in the hand [m].
+# An object held this near the tool's centre is in the hand [m].
 _IN_HAND = 0.04
 
 
@@ -32,6 +32,8 @@ class Strictness:
     open_gripper: float = 0.9
     # An object that should stay put may move this far [m].
     push: float = 0.03
+    # A bystander this far above where it stood, in the hand, was picked up [m].
+    raised: float = 0.02
 
 
 class Monitor:
@@ -87,13 +89,15 @@ class Monitor:
         speed = np.stack([world.speeds[name] for name in task.objects])
         calm = (speed < rules.rest_speed).all(axis=0)
         positions = np.stack([world.objects[name][:, :3] for name in task.objects], axis=1)
+        distance = np.stack([p.hold_distance(world.objects[p.name], world.tool[:, :3]) for p in task.props], axis=1)
         if task.ends_in_release:
-            distance = np.linalg.norm(positions - world.tool[:, None, :3], axis=2).min(axis=1)
-            calm &= (distance >= rules.clearance) & (world.opening >= rules.open_gripper)
+            calm &= (distance >= rules.clearance).all(axis=1) & (world.opening >= rules.open_gripper)
         self.held[ids] = np.where(reached & calm, self.held[ids] + 1, 0)
+        picked_up = (positions[..., 2] - self._start[ids][..., 2] > rules.raised) & (distance < _IN_HAND)
         pushed = np.linalg.norm(positions - self._start[ids], axis=2) > rules.push
         self._decide(ids, self.sim.diverged[ids], Outcome.DIVERGED)
         self._decide(ids, self.workspace.forbidden_contact(self.sim, ids), Outcome.COLLIDED)
+        self._decide(ids, (picked_up & self._bystander[ids]).any(axis=1), Outcome.WRONG_OBJECT)
         self._decide(ids, (pushed & self._bystander[ids]).any(axis=1), Outcome.DISTURBED)
         self._decide(ids, self.held[ids] >= self.need, Outcome.SUCCESS)
         return world
@@ -125,5 +129,6 @@ class Monitor:
         last = roles[task.subtasks[-1].held or task.subtasks[-1].reference]
         position = pick(one.objects, task.objects, last)[0, :3]
         moved = np.linalg.norm(position - self._start[i, last[0]]) > self.rules.push
-        in_hand = np.linalg.norm(position - one.tool[0, :3]) < _IN_HAND
+        held = task.props[last[0]]
+        in_hand = held.hold_distance(one.objects[held.name], one.tool[:, :3])[0] < _IN_HAND
         return Outcome.MISPLACED if task.ends_in_release and moved and not in_hand else Outcome.TIMED_OUT

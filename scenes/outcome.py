@@ -12,6 +12,7 @@ class Outcome(Enum):
     GRASP_MISSED = "the gripper closed and the object was not lifted with it"
     OBJECT_DROPPED = "the object was held, then lost before it was placed"
     MISPLACED = "the object was released, and not where it belongs"
+    WRONG_OBJECT = "another object than the one asked for was picked up"
     DISTURBED = "an object that should stay put was pushed away"
     NOT_SETTLED = "the goal was met, but did not hold for a second at rest with the gripper open and away"
     DIVERGED = "the physics engine reported an unstable simulation"

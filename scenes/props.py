@@ -6,6 +6,7 @@ same; a demo of one side then serves every other. A prop that is fixed has no jo
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import mujoco
@@ -13,10 +14,13 @@ import numpy as np
 
 from handful import InputError
 from sim.embodiment import HAND_BIT, OBJECT_BIT, TABLE_BIT
-from sim.transforms import Array, compose, quat_about_z
+from sim.transforms import Array, compose, quat_about_z, quat_rotate
 
 # A tool pose in an object's frame: at its centre, pointing down.
 FROM_ABOVE = (0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0)
+
+# How far a centre of mass stands off the frame at least, so that the engine keeps the two apart [m].
+_OFF_CENTRE = 2e-6
 
 _TYPES = {
     "box": mujoco.mjtGeom.mjGEOM_BOX,
@@ -62,6 +66,7 @@ class Prop:
         fixed: whether it cannot move.
         grasps: tool poses (7,) in its frame from which closing the fingers holds it; the tool's z points out of the
             hand, the fingers close along its y. By default one: straight down at its centre.
+        resizable: whether a scene may make it a little larger or smaller; not where something has to fit.
     """
 
     name: str
@@ -72,6 +77,7 @@ class Prop:
     symmetries: tuple[tuple[float, float, float, float], ...] = ((1.0, 0.0, 0.0, 0.0),)
     fixed: bool = False
     grasps: tuple[tuple[float, ...], ...] = (FROM_ABOVE,)
+    resizable: bool = False
 
     def __post_init__(self) -> None:
         if not self.shapes:
@@ -107,6 +113,17 @@ class Prop:
         turns = np.concatenate([np.zeros((len(self.symmetries), 3)), self.turns], axis=1)
         return compose(turns[:, None], np.array(self.grasps)[None]).reshape(-1, 7)
 
+    def hold_distance(self, pose: Array, point: Array) -> Array:
+        """How far points (..., 3) are from where the object at poses (..., 7) is held by its nearest grasp [m]."""
+        offsets = np.unique(np.array(self.grasps)[:, :3], axis=0)
+        held = pose[..., None, :3] + quat_rotate(pose[..., None, 3:], offsets)
+        return np.linalg.norm(held - point[..., None, :], axis=-1).min(axis=-1)
+
+    def spread(self) -> float:
+        """How far it reaches sideways from where it is held, at the most [m]."""
+        offsets = np.unique(np.array(self.grasps)[:, :2], axis=0)
+        return float(np.linalg.norm(np.abs(offsets) + np.array(self.half[:2]), axis=1).max())
+
     def outline(self) -> Array:
         """Points (P, 3) of its box, in its frame: corners, edge middles, face centres [m]."""
         grid = np.array([p for p in np.ndindex(3, 3, 3) if p != (1, 1, 1)], float) - 1.0
@@ -117,6 +134,7 @@ class Prop:
         body = spec.worldbody.add_body(name=self.name)
         if not self.fixed:
             body.add_freejoint(name=self.joint)
+            _set_inertia(body, self)
         for name, shape in zip(self.geoms, self.shapes, strict=True):
             geom = body.add_geom(
                 name=name,
@@ -138,6 +156,30 @@ class Prop:
                 geom.rgba = shape.rgba
 
 
+def _set_inertia(body: mujoco.MjsBody, prop: Prop) -> None:
+    """Write down a prop's inertia as its shapes give it, with the centre of mass off the frame by a hair's breadth.
+
+    The engine treats a body whose centre of mass is its origin as a special case, compiled in; one that is a scene's to
+    shift must not be.
+    """
+    mass, centre, quat, inertia = _inertia(prop.shapes)
+    body.explicitinertial = True
+    body.mass, body.inertia, body.iquat = mass, inertia, quat
+    body.ipos = np.add(centre, (0.0, 0.0, _OFF_CENTRE)) if np.linalg.norm(centre) < _OFF_CENTRE else centre
+
+
+@lru_cache(maxsize=256)
+def _inertia(shapes: tuple[Shape, ...]) -> tuple[float, Array, Array, Array]:
+    """Mass, centre of mass (3,), principal axes (4,) and moments about them (3,), as the engine's compiler finds them."""
+    spec = mujoco.MjSpec()
+    body = spec.worldbody.add_body()
+    for shape in shapes:
+        size = [*shape.size, *[0.0] * (3 - len(shape.size))]
+        body.add_geom(type=_TYPES[shape.type], size=size, pos=shape.pos, quat=shape.quat, mass=shape.mass)
+    model = spec.compile()
+    return float(model.body_mass[1]), model.body_ipos[1], model.body_iquat[1], model.body_inertia[1]
+
+
 def turns_about_z(count: int) -> tuple[tuple[float, float, float, float], ...]:
     """The symmetries of something that looks the same after each of `count` equal turns about z."""
     quats = quat_about_z(np.arange(count) * (2.0 * np.pi / count))
@@ -148,7 +190,7 @@ def cube(name: str, colour: str, edge: float, mass: float) -> Prop:
     """A cube of the given edge [m] and mass [kg], standing on any of its faces."""
     half = edge / 2
     shape = Shape("box", (half, half, half), mass=mass)
-    return Prop(name, "cube", colour, (shape,), (half, half, half), turns_about_z(4))
+    return Prop(name, "cube", colour, (shape,), (half, half, half), turns_about_z(4), resizable=True)
 
 
 def by_name(props: Sequence[Prop], name: str) -> Prop:

@@ -89,6 +89,8 @@ class Task(ABC):
     levels: Mapping[str, Reset]
     # Least distance between the centres of two objects as they start [m].
     apart: float = 0.0
+    # How far the scripted operator's hand is off, one standard deviation along each axis, as it lets go [m].
+    placing_error: float = 0.002
     # Sentences that mean the same and are never in training data.
     held_out: tuple[str, ...] = ()
     # Sentences; {role} stands for the colour of the object in that role. The first is the canonical one.
