@@ -1,35 +1,24 @@
-"""The Gymnasium environment of a task: one scene of a batch of one, judged by the same judge as everything else.
+"""The Gymnasium environment of a task: one scene at a time, judged by the same judge as everything else.
 
 Made by `gymnasium.make("handful/Lift-v0", ...)` after `import scenes`. What it shows carries the domain's
 proprioceptive noise; images are as rendered, since photometric noise is the loader's (in training) or the evaluation's.
 """
 
-import string
 from collections.abc import Sequence
-from typing import Any, get_args
+from typing import Any
 
 import gymnasium
-import mujoco
 import numpy as np
-from gymnasium import spaces
 
-from handful import InputError, JobError, Namespace, random_stream, unknown_name
-from scenes.domains import get_domain
-from scenes.monitor import Monitor
+from handful import InputError, Namespace, unknown_name
+from scenes.domains import Domain
 from scenes.outcome import Outcome
-from scenes.scene import Scene, draw_scene, load_scenes
-from scenes.sensing import measure_joints
-from scenes.workspace import build_workspace
-from sim.batch import BatchSim
-from sim.rendering import FrameRenderer, Quality
+from scenes.stage import Setup, Stage
+from sim.rendering import Quality
 
 _LANE = np.array([0])
-_RENDER_SIZE = 480  # rows and columns of what `render` shows [pixels]
-# Encoders with an offset and noise may read a little beyond the joints' limits [rad].
-_BEYOND_LIMIT = 0.2
-# Generous bounds of what is observed: a torque-limited arm stays well inside. [rad/s], [m]
-_MAX_SPEED, _MAX_REACH = 30.0, 2.0
-_CHARACTERS = string.ascii_lowercase + " ,.:"
+RENDER_SIZE = 480  # rows and columns of what `render` shows [pixels]
+RENDER_MODES = ("rgb_array",)
 
 Observation = dict[str, Any]
 
@@ -46,75 +35,43 @@ class TaskEnvironment(gymnasium.Env[Observation, np.ndarray]):
 
     Args:
         task: the task's name.
-        domain: the domain's name.
+        domain: the domain, or its name.
         cameras: cameras to render; with none, no OpenGL is needed.
         resolution: rows and columns of their frames [pixels].
         namespace: whose scenes to draw: "evaluation", "generation" or "recording".
         quality: rendering quality, see `sim.rendering`.
         render_mode: None or "rgb_array".
+        level: the task's level, from "D0", the narrowest, on.
+        embodiment: the robot's name.
+        renderer: what draws, see `sim.cameras`.
 
     Raises:
         InputError: a name that does not exist, or a resolution below 1.
     """
 
-    metadata = {"render_modes": ["rgb_array"], "render_fps": 20}  # noqa: RUF012  Gymnasium's own declaration
+    metadata = {"render_modes": list(RENDER_MODES), "render_fps": 20}  # noqa: RUF012  Gymnasium's own declaration
 
     def __init__(
         self,
         task: str,
-        domain: str = "sim",
+        domain: str | Domain = "sim",
         cameras: Sequence[str] = ("front", "wrist"),
         resolution: int = 84,
         namespace: Namespace = "evaluation",
         quality: Quality = "fast",
         render_mode: str | None = None,
+        level: str | None = None,
+        embodiment: str = "panda",
+        renderer: str = "mujoco",
     ) -> None:
-        if namespace not in get_args(Namespace):
-            raise unknown_name("namespace", namespace, get_args(Namespace))
-        if render_mode not in (None, *self.metadata["render_modes"]):
-            raise unknown_name("render mode", str(render_mode), self.metadata["render_modes"])
-        if resolution < 1:
-            raise InputError(f"a resolution of {resolution} pixels leaves nothing to see; use 1 or more")
+        check_render_mode(render_mode)
         self.render_mode = render_mode
-        self._workspace, self._domain = build_workspace(task), get_domain(domain)
-        self._namespace, self._quality, self._resolution = namespace, quality, resolution
-        model = self._workspace.model
-        self._cameras = tuple(cameras)
-        known = [model.camera(i).name for i in range(model.ncam)]
-        for name in self._cameras:
-            if name not in known:
-                raise unknown_name("camera", name, known)
-        self._sim = BatchSim(model, self._workspace.embodiment, 1)
-        self._monitor = Monitor(self._workspace, self._sim)
-        self._renderers: dict[tuple[int, Quality], FrameRenderer] = {}
-        self._seed, self._next_scene, self._steps = 0, 0, 0
-        # The scene under way with its model and sensor stream; None before the first reset.
-        self._scene: Scene | None = None
-        self._model: mujoco.MjModel | None = None
-        self._sensor = np.random.default_rng(0)
-        self._observation: Observation = {}
-        chain = self._workspace.embodiment.chain
-        low, high = np.append(chain.lower, 0.0), np.append(chain.upper, 1.0)
-        self._action_box = spaces.Box(low.astype(np.float32), high.astype(np.float32), dtype=np.float32)
-        self.action_space = self._action_box
-        self.observation_space = spaces.Dict(self._make_observation_spaces())
-
-    def _make_observation_spaces(self) -> dict[str, spaces.Space[Any]]:
-        chain = self._workspace.embodiment.chain
-        lower, upper = (chain.lower - _BEYOND_LIMIT), (chain.upper + _BEYOND_LIMIT)
-        reach = np.array([_MAX_REACH] * 3 + [1.0] * 4, np.float32)
-        frame = (self._resolution, self._resolution, 3)
-        self._vectors = {
-            "joint_position": spaces.Box(lower.astype(np.float32), upper.astype(np.float32), dtype=np.float32),
-            "joint_velocity": spaces.Box(-_MAX_SPEED, _MAX_SPEED, (chain.joint_count(),), np.float32),
-            "gripper_opening": spaces.Box(0.0, 1.0, (1,), np.float32),
-            "tool_pose_in_base": spaces.Box(-reach, reach, dtype=np.float32),
-        }
-        return {
-            **self._vectors,
-            "instruction": spaces.Text(200, charset=_CHARACTERS),
-            **{f"images/{name}": spaces.Box(0, 255, frame, np.uint8) for name in self._cameras},
-        }
+        setup = Setup(task, level, embodiment, domain, cameras, resolution, namespace, quality, renderer)
+        self._stage = Stage(setup, 1)
+        self.action_space = self._stage.action_space
+        self.observation_space = self._stage.observation_space
+        # The plan's seed, and the scenes still to come: those of a list, or from a number on.
+        self._seed, self._coming = 0, Scenes()
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -123,33 +80,25 @@ class TaskEnvironment(gymnasium.Env[Observation, np.ndarray]):
 
         Args:
             seed: the plan's seed, which starts again at scene 0; None goes on with the plan under way.
-            options: {"scene": index} draws that scene of the plan instead.
+            options: {"scene": index} draws that scene of the plan instead; {"scenes": [index, ...]} the first of
+                these, and the others one by one with the resets that follow.
 
         Raises:
-            InputError: an unknown option, or a negative seed or scene.
+            InputError: an unknown option, a negative seed or scene, or a list of scenes that has come to its end.
             JobError: the scene cannot be simulated.
         """
+        first = self._stage.scenes[0] is None
+        if seed is None and first:
+            seed = fresh_seed()
         super().reset(seed=seed)
-        options = options or {}
-        for name in options:
-            if name != "scene":
-                raise unknown_name("reset option", name, ["scene"])
-        if seed is not None or self._scene is None:
-            # Unseeded, Gymnasium draws one from the operating system; `info` tells which.
-            self._seed, self._next_scene = self.np_random_seed, 0
-        index = int(options.get("scene", self._next_scene))
-        if index < 0:
-            raise InputError(f"scene {index} does not exist; scenes are numbered from 0")
-        self._next_scene, self._steps = index + 1, 0
-        self._scene = draw_scene(self._workspace, self._domain, self._namespace, self._seed, index)
-        self._sensor = random_stream(self._namespace, self._seed, self._workspace.task.name, index, "sensor_noise")
-        load_scenes(self._sim, self._workspace, _LANE, [self._scene])
-        self._monitor.begin(_LANE, [self._scene])
-        if self._sim.diverged[0]:
-            raise JobError(f"scene {index} of seed {self._seed} diverged while its objects came to rest; skip it")
-        self._model = self._sim.batch.get_model(0)
-        self._observation = self._observe(self._scene)
-        return self._shown(), self._info(self._scene)
+        if seed is not None:
+            self._seed, self._coming = int(seed), Scenes()
+        self._coming = self._coming.redirected(options or {})
+        index = self._coming.take()
+        if index is None:
+            raise InputError("the list of scenes has come to its end; call reset(seed=...) or give another list")
+        self._stage.begin(_LANE, [self._seed], [index])
+        return self._shown(), self._info()
 
     def step(self, action: np.ndarray) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         """Apply an action for one control step.
@@ -158,37 +107,28 @@ class TaskEnvironment(gymnasium.Env[Observation, np.ndarray]):
             InputError: before the first reset, after the episode's end, or for an action of another shape or with
                 values that are not finite.
         """
-        if self._scene is None or self._monitor.outcome[0] is not None:
+        if self._stage.scenes[0] is None or self._stage.monitor.outcome[0] is not None:
             raise InputError("no episode is under way; call reset() first")
-        action = np.asarray(action, float)
-        if action.shape != self._action_box.shape or not np.isfinite(action).all():
-            raise InputError(f"an action is {self._action_box.shape} finite numbers, got {action.tolist()}")
-        self._sim.step(_LANE, action.clip(self._action_box.low, self._action_box.high)[None])
-        self._steps += 1
-        self._monitor.update(_LANE)
-        terminated = self._monitor.outcome[0] is not None
-        truncated = not terminated and self._steps >= self._workspace.task.horizon
-        if truncated:
-            self._monitor.give_up(_LANE)
-        if not self._sim.diverged[0]:
-            self._observation = self._observe(self._scene)
-        info = self._info(self._scene)
-        return self._shown(), float(info["is_success"]), terminated, truncated, info
+        action, shape = np.asarray(action, float), self._stage.action_space.shape
+        if action.shape != shape or not np.isfinite(action).all():
+            raise InputError(f"an action is {shape} finite numbers, got {action.tolist()}")
+        settled, over = self._stage.advance(_LANE, action[None])
+        info = self._info()
+        return self._shown(), float(info["is_success"]), bool(settled[0]), bool(over[0]), info
 
     def render(self) -> np.ndarray | None:
         """The front camera's view, (480, 480, 3) uint8; None without a render mode or before the first reset."""
-        if self.render_mode is None or self._model is None:
+        if self.render_mode is None or self._stage.scenes[0] is None:
             return None
-        return self._frames(("front",), _RENDER_SIZE, "standard")["front"]
+        return self._stage.frame(0, "front", RENDER_SIZE, "standard")
 
     def close(self) -> None:
         """Free the renderers' memory."""
-        for renderer in self._renderers.values():
-            renderer.close()
-        self._renderers.clear()
+        self._stage.close()
 
-    def _info(self, scene: Scene) -> dict[str, Any]:
-        outcome = self._monitor.outcome[0]
+    def _info(self) -> dict[str, Any]:
+        scene, outcome = self._stage.scenes[0], self._stage.monitor.outcome[0]
+        assert scene is not None  # only asked once a scene has begun
         return {
             "instruction": scene.instruction,
             "scene": scene.index,
@@ -199,27 +139,88 @@ class TaskEnvironment(gymnasium.Env[Observation, np.ndarray]):
 
     def _shown(self) -> Observation:
         """A copy of the present observation: what was given away may be written to."""
-        return {name: value if isinstance(value, str) else value.copy() for name, value in self._observation.items()}
+        seen: Observation = {name: value[0] for name, value in self._stage.observation().items()}
+        return {name: self._stage.instructions()[0] if name == "instruction" else seen[name] for name in self._order()}
 
-    def _observe(self, scene: Scene) -> Observation:
-        # In float32 first: the tool pose is that of the angles as they are shown, and as episodes store it.
-        joints = measure_joints(self._sim, _LANE, [scene], [self._sensor]).astype(np.float32)
-        values = {
-            "joint_position": joints[0],
-            "joint_velocity": self._sim.joint_velocity(_LANE)[0],
-            "gripper_opening": self._sim.gripper_opening(_LANE),
-            "tool_pose_in_base": self._workspace.embodiment.chain.forward(joints.astype(float))[0],
-        }
-        observation: Observation = {
-            name: values[name].astype(np.float32).clip(box.low, box.high) for name, box in self._vectors.items()
-        }
-        observation["instruction"] = scene.instruction
-        if self._cameras:
-            frames = self._frames(self._cameras, self._resolution, self._quality)
-            observation.update({f"images/{name}": frame for name, frame in frames.items()})
-        return observation
+    def _order(self) -> list[str]:
+        assert isinstance(self.observation_space, gymnasium.spaces.Dict)
+        return list(self.observation_space.keys())
 
-    def _frames(self, cameras: tuple[str, ...], size: int, quality: Quality) -> dict[str, np.ndarray]:
-        if (size, quality) not in self._renderers:
-            self._renderers[size, quality] = FrameRenderer(self._workspace.model, size, size, quality)
-        return self._renderers[size, quality].render(self._model, self._sim.state[0], cameras)
+
+class Scenes:
+    """The scenes that a lane still plays: those of a list, then none; or all from a number on.
+
+    Args:
+        following: the list; None: from `start` on.
+        start: the next scene where there is no list.
+    """
+
+    def __init__(self, following: Sequence[int] | None = None, start: int = 0) -> None:
+        self._list = None if following is None else [*following]
+        self._next = start
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether a list has come to its end."""
+        return self._list is not None and not self._list
+
+    def take(self) -> int | None:
+        """The next scene; None where the list has come to its end."""
+        if self._list is not None:
+            return self._list.pop(0) if self._list else None
+        self._next += 1
+        return self._next - 1
+
+    def redirected(self, options: dict[str, Any]) -> "Scenes":
+        """What is played from now on, by the options of a reset.
+
+        Raises:
+            InputError: an unknown option, two that exclude each other, or a scene that cannot be.
+        """
+        for name in options:
+            if name not in ("scene", "scenes"):
+                raise unknown_name("reset option", name, ["scene", "scenes"])
+        if len(options) > 1:
+            raise InputError("give either the option 'scene' or 'scenes'")
+        if "scene" in options:
+            return Scenes(start=check_scene(options["scene"]))
+        if "scenes" in options:
+            return Scenes(check_scenes(options["scenes"]))
+        return self
+
+
+def check_scene(index: Any) -> int:
+    """A scene's index.
+
+    Raises:
+        InputError: it is no whole number from 0 on.
+    """
+    if not isinstance(index, int | np.integer) or index < 0:
+        raise InputError(f"scene {index} does not exist; scenes are numbered from 0")
+    return int(index)
+
+
+def check_scenes(indices: Any) -> list[int]:
+    """A list of scenes' indices.
+
+    Raises:
+        InputError: it is empty or no list, or names a scene that cannot be.
+    """
+    if not isinstance(indices, Sequence | np.ndarray) or isinstance(indices, str) or len(indices) == 0:
+        raise InputError(f"'scenes' is a list of at least one scene, got {indices!r}")
+    return [check_scene(index) for index in indices]
+
+
+def check_render_mode(mode: str | None) -> None:
+    """Refuse a render mode that there is not.
+
+    Raises:
+        InputError: naming it.
+    """
+    if mode is not None and mode not in RENDER_MODES:
+        raise unknown_name("render mode", mode, RENDER_MODES)
+
+
+def fresh_seed() -> int:
+    """A seed from the operating system; `info` tells which it was."""
+    return int(np.random.SeedSequence().generate_state(1)[0])

@@ -128,6 +128,33 @@ def test_environments_can_be_vectorised() -> None:
     many.close()
 
 
+def test_a_list_of_scenes_is_played_and_then_ends() -> None:
+    env = make()
+    assert env.reset(seed=2, options={"scenes": [4, 1]})[1]["scene"] == 4
+    assert env.reset()[1]["scene"] == 1
+    with pytest.raises(InputError, match=r"the list of scenes has come to its end; call reset\(seed=\.\.\.\)"):
+        env.reset()
+    assert env.reset(seed=2)[1]["scene"] == 0
+
+
+def test_a_level_and_further_cameras_are_asked_for_by_name() -> None:
+    env = make(level="D1", cameras=("side", "front"), resolution=32)
+    observation, _ = env.reset(seed=0)
+    assert {"images/side", "images/front"} < set(observation)
+    assert (observation["images/side"] != observation["images/front"]).any()
+    same_scene, _ = make("handful/Lift-v0", task="lift:D1").reset(seed=0)
+    np.testing.assert_array_equal(observation["joint_position"], same_scene["joint_position"])
+    env.close()
+
+
+def test_every_task_has_an_environment() -> None:
+    registered = {spec.kwargs["task"] for name, spec in gymnasium.registry.items() if name.startswith("handful/")}
+    with pytest.raises(InputError) as refusal:
+        build_workspace("none such")
+    listed = str(refusal.value).split("there is: ")[1].split(".")[0]
+    assert registered == set(listed.split(", "))
+
+
 def test_evaluation_and_generation_draw_different_scenes() -> None:
     here = make(namespace="evaluation").reset(seed=0)[0]
     there = make(namespace="generation").reset(seed=0)[0]
@@ -169,7 +196,7 @@ def test_a_collision_terminates_without_reward() -> None:
 def test_a_divergence_ends_the_episode_with_the_last_sound_observation() -> None:
     env = make(domain="none")
     before, _ = env.reset(seed=0)
-    env.unwrapped._sim.qvel[0] = 1e12  # type: ignore[attr-defined]
+    env.unwrapped._stage.sim.qvel[0] = 1e12  # type: ignore[attr-defined]
     after, _, terminated, _, info = env.step(still())
     assert terminated
     assert info["outcome"] == "diverged"
@@ -211,6 +238,11 @@ def test_actions_outside_the_space_are_clipped_into_it() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        ({"level": "D9"}, r"unknown level of task 'lift' 'D9'"),
+        ({"task": "lift:D1", "level": "D1"}, r"task 'lift:D1' names its level; leave out level='D1'"),
+        ({"embodiment": "pnda"}, r"unknown embodiment 'pnda'.*Did you mean 'panda'"),
+        ({"render_mode": "rgb"}, r"unknown render mode 'rgb'; there is: rgb_array"),
+        ({"renderer": "mujco", "cameras": ("front",)}, r"unknown renderer 'mujco'"),
         ({"domain": "simm"}, r"unknown domain 'simm'; there is: .*Did you mean 'sim'"),
         ({"cameras": ("frnt",)}, r"unknown camera 'frnt'; there is: .*Did you mean 'front'"),
         ({"namespace": "evaluate"}, r"unknown namespace 'evaluate'.*Did you mean 'evaluation'"),
@@ -224,7 +256,16 @@ def test_a_wrong_setting_is_refused_with_what_would_be_right(options: dict[str, 
 
 
 @pytest.mark.parametrize(
-    ("options", "message"), [({"scen": 1}, r"unknown reset option 'scen'"), ({"scene": -1}, r"scene -1 does not exist")]
+    ("options", "message"),
+    [
+        ({"scen": 1}, r"unknown reset option 'scen'"),
+        ({"scene": -1}, r"scene -1 does not exist"),
+        ({"scene": 1.5}, r"scene 1.5 does not exist"),
+        ({"scenes": []}, r"'scenes' is a list of at least one scene, got \[\]"),
+        ({"scenes": 3}, r"'scenes' is a list of at least one scene, got 3"),
+        ({"scenes": [0, -1]}, r"scene -1 does not exist"),
+        ({"scenes": [0], "scene": 1}, r"either the option 'scene' or 'scenes'"),
+    ],
 )
 def test_a_wrong_reset_option_is_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
