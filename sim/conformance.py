@@ -15,7 +15,7 @@ import numpy as np
 from sim.embodiment import ARM_BIT, HAND_BIT, OBJECT_BIT, TABLE_BIT, Embodiment
 from sim.kinematics import solve_inverse
 from sim.transforms import Array, angle_between, quat_from_matrix, quat_rotate
-from sim.trials import LANE, Trial, pointing_down
+from sim.trials import LANE, Bench, Trial, bench_model, pointing_down
 
 
 @dataclass(frozen=True)
@@ -69,15 +69,15 @@ def check(robot: Embodiment, standard: Standard | None = None) -> list[Finding]:
         robot: the robot.
         standard: what is asked of it.
     """
-    standard, trial = standard or Standard(), Trial(robot)
-    missing = [Finding("names", sentence) for sentence in _names(trial, standard)]
+    standard = standard or Standard()
+    missing = [Finding("names", sentence) for sentence in _names(robot, bench_model(robot, Bench()))]
     if missing:
         return missing
+    trial = Trial(robot)
     return [Finding(name, sentence) for name, rule in RULES.items() for sentence in rule(trial, standard)]
 
 
-def _names(trial: Trial, _: Standard) -> Iterator[str]:
-    robot, model = trial.robot, trial.model
+def _names(robot: Embodiment, model: mujoco.MjModel) -> Iterator[str]:
     wanted = {
         "joint": (mujoco.mjtObj.mjOBJ_JOINT, (*robot.joints, *robot.fingers)),
         "actuator": (mujoco.mjtObj.mjOBJ_ACTUATOR, (*robot.actuators, robot.gripper_actuator)),
@@ -359,8 +359,9 @@ def _camera(trial: Trial, _: Standard) -> Iterator[str]:
     way = centre - eye
     distance, geom = float(np.linalg.norm(way)), np.zeros(1, np.int32)
     hit = mujoco.mj_ray(model, data, eye, way / distance, None, 1, -1, geom)
-    if geom[0] >= 0 and hit < distance - 0.02 and model.geom_bodyid[geom[0]] == model.body(robot.hand_body).id:
-        yield f"the hand itself stands between the wrist camera and the tool's centre, {hit:.3f} m before the camera"
+    if geom[0] >= 0 and hit < distance - 0.02:
+        body = model.body(model.geom_bodyid[geom[0]]).name
+        yield f"'{body}' stands between the wrist camera and the tool's centre, {hit:.3f} m before the camera"
 
 
 def _bodies_below(model: mujoco.MjModel, root: int) -> set[int]:

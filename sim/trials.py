@@ -49,7 +49,7 @@ class Trial:
 
     def __init__(self, robot: Embodiment, bench: Bench | None = None) -> None:
         self.robot, self.bench = robot, bench or Bench()
-        self.model = _compile(robot, self.bench)
+        self.model = bench_model(robot, self.bench)
         self.sim = BatchSim(self.model, robot, 1)
         self.cube_column = int(self.model.jnt_qposadr[self.model.joint("cube_free").id])
         self.restart()
@@ -151,7 +151,8 @@ def pointing_down(x: float, y: float, z: float, yaw: float = 0.0) -> Array:
     return np.array([x, y, z, *quat_multiply(quat_about_z(yaw), DOWN)])
 
 
-def _compile(robot: Embodiment, bench: Bench) -> mujoco.MjModel:
+def bench_model(robot: Embodiment, bench: Bench) -> mujoco.MjModel:
+    """The compiled model of a robot at a bench."""
     spec = mujoco.MjSpec()
     spec.compiler.degree = False
     spec.option.timestep = 0.002

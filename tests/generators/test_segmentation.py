@@ -42,6 +42,7 @@ def by_hand(gripper: list[float], height: list[float], tool: list[float]) -> Dem
         index=0,
         episode=0,
         operator="script",
+        embodiment="panda",
         joints=np.zeros((steps, 7)),
         target=hand,
         gripper=np.array(gripper, float),
