@@ -91,3 +91,39 @@ def random_stream(
         raise InputError(f"seed must be >= 0, got {seed}")
     key = stream_key(namespace, task, scene, stream, attempt)
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=key)))
+
+
+def stream_word(namespace: Namespace, seed: int, task: str, scene: int, stream: Stream) -> int:
+    """64 random bits of one scene's stream at attempt 0: the key of its draws by name, see `keyed_uniform`.
+
+    Raises:
+        InputError: a negative seed.
+    """
+    if seed < 0:
+        raise InputError(f"seed must be >= 0, got {seed}")
+    sequence = np.random.SeedSequence(seed, spawn_key=stream_key(namespace, task, scene, stream))
+    return int(sequence.generate_state(1, np.uint64)[0])
+
+
+def name_salt(name: str, element: str = "") -> int:
+    """64 bits that stand for a named value, and for one of several of its kind, such as one object's."""
+    return zlib.crc32(name.encode()) << 32 | zlib.crc32(element.encode())
+
+
+def keyed_uniform(key: np.ndarray, salt: np.ndarray) -> np.ndarray:
+    """Uniform numbers in [0, 1), each a function of its key and its salt alone (uint64, broadcast together).
+
+    So drawing more, fewer or other values never shifts one that is drawn already. The mixing function is SplitMix64
+    (Steele, Lea and Flood, "Fast Splittable Pseudorandom Number Generators", OOPSLA 2014), once over the salt and once
+    over both.
+    """
+    mixed = _mix(np.asarray(key, np.uint64) ^ _mix(np.asarray(salt, np.uint64)))
+    return (mixed >> np.uint64(11)) * 2.0**-53
+
+
+def _mix(bits: np.ndarray) -> np.ndarray:
+    with np.errstate(over="ignore"):  # arithmetic modulo 2^64 is meant
+        z = bits + np.uint64(0x9E3779B97F4A7C15)
+        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        return z ^ (z >> np.uint64(31))

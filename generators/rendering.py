@@ -8,6 +8,7 @@ import mujoco
 
 from handful import InputError
 from scenes.workspace import Workspace
+from sim.batch import model_field
 from sim.rendering import FrameRenderer
 from trajectories import Episode
 
@@ -54,7 +55,7 @@ def model_of(workspace: Workspace, episode: Episode) -> mujoco.MjModel:
     model = copy.copy(workspace.model)
     for key, value in episode.arrays.items():
         if key.startswith("model/"):
-            getattr(model, key.removeprefix("model/"))[:] = value[0]
+            model_field(model, key.removeprefix("model/"))[:] = value[0]
     mujoco.mj_setConst(model, mujoco.MjData(model))
     return model
 

@@ -4,6 +4,7 @@ Scene i of an evaluation is the same world for every policy: its streams (scene,
 noise) are named by seed, task and scene index in a namespace that generation never draws from.
 """
 
+import dataclasses
 import json
 from collections import Counter
 from dataclasses import dataclass
@@ -195,7 +196,7 @@ class Rollout:
         self.noise = [random_stream("evaluation", seed, task, scene.index, "policy") for scene in scenes]
         self.sensor = [random_stream("evaluation", seed, task, scene.index, "sensor_noise") for scene in scenes]
         noise = domain.sensor
-        self.camera = Photometric(noise.noise_std, noise.blur_sigma, noise.exposure_ev, noise.white_balance)
+        self.camera = Photometric(**dataclasses.asdict(noise))
         self.drawn = [self.camera.draw(stream) for stream in self.sensor]
         self.has_noise = self.camera != Photometric()
         known = policy.preparer.domains

@@ -27,7 +27,7 @@ def run(task: str, grid: int, out: str | Path | None, seed: int, domain: str = "
         domain: what they are drawn from.
 
     Returns:
-        {"scenes": ledgers of the drawn scenes, "randomisation": the domain's ranges}
+        {"scenes": ledgers of the drawn scenes, "randomisation": what the domain draws each axis from}
 
     Raises:
         InputError: an unknown task or domain, or a picture of another format.
@@ -38,10 +38,9 @@ def run(task: str, grid: int, out: str | Path | None, seed: int, domain: str = "
     drawn = [draw_scene(workspace, drawn_from, "generation", seed, i) for i in range(grid * grid)]
     if out is not None:
         write_png(Path(out), sheet(task, grid, seed, domain))
-    ranges = {"physics": vars(drawn_from.physics), "appearance": str(drawn_from.appearance)}
     return {
         "scenes": [{"scene": s.index, "instruction": s.instruction, "ledger": s.ledger} for s in drawn],
-        "randomisation": ranges,
+        "randomisation": drawn_from.randomization.to_plain(),
     }
 
 

@@ -1,110 +1,95 @@
-"""Physical randomisation: what a scene's friction, masses, servos, timing and table are drawn from.
+"""What a scene's drawn physics does to its model: friction, masses, sizes, servos, gravity, the table.
 
-As for looks, a draw is a ledger of plain numbers first; the model fields follow from the ledger alone.
+The model fields follow from the ledger alone. What a model field cannot hold (latency, timing, encoders, the fingers'
+speed) is the controller's and is read from the ledger by `scenes.scene`.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
 import mujoco
 import numpy as np
 
-from handful import InputError
-from sim.embodiment import OBJECT_BIT, Embodiment
+from scenes.slots import Slots
+from scenes.task import Task
+from sim.batch import model_field
+from sim.transforms import Array
 
-Range = tuple[float, float]
-
-
-@dataclass(frozen=True)
-class PhysicsRanges:
-    """Uniform ranges of each physical value; a range of equal ends fixes it."""
-
-    # Sliding friction of the objects. A contact has the larger of both surfaces' values.
-    object_friction: Range = (0.4, 1.0)
-    # Sliding friction of the finger pads.
-    pad_friction: Range = (0.4, 1.0)
-    # Sliding friction of the table.
-    table_friction: Range = (0.4, 1.0)
-    # Factor on each object's mass and inertia, drawn uniformly in the logarithm.
-    mass_factor: Range = (0.5, 2.0)
-    # Factor on the arm servos' stiffness and damping.
-    servo_gain_factor: Range = (0.8, 1.25)
-    # Delay from command to setpoint [s].
-    latency: Range = (0.0, 0.040)
-    # Offset of the table's surface [m].
-    table_height: Range = (-0.010, 0.010)
-    # Offset of each joint's zero, the same through an episode [rad].
-    joint_offset: Range = (0.0, 0.0)
-    # Standard deviation of noise on measured joint angles [rad].
-    proprioceptive_noise: Range = (0.0, 0.0)
-
-    def __post_init__(self) -> None:
-        for name, (low, high) in vars(self).items():
-            if low > high:
-                raise InputError(f"physics range '{name}' is inverted: {low} to {high}; give the smaller end first")
-
-
-NONE = PhysicsRanges(
-    object_friction=(0.8, 0.8),
-    pad_friction=(0.8, 0.8),
-    table_friction=(0.8, 0.8),
-    mass_factor=(1.0, 1.0),
-    servo_gain_factor=(1.0, 1.0),
-    latency=(0.0, 0.0),
-    table_height=(0.0, 0.0),
+# The model fields that physical axes may change.
+FIELDS = (
+    *("geom_friction", "geom_size", "geom_pos", "geom_rbound", "geom_aabb", "bvh_aabb"),
+    *("body_mass", "body_inertia", "body_ipos", "body_pos", "dof_damping"),
+    *("actuator_gainprm", "actuator_biasprm", "actuator_forcerange", "jnt_actfrcrange", "opt.gravity"),
 )
-DEFAULT = PhysicsRanges()
+# Drag on a turning object is that on its surface, so far from its axis [m].
+_DRAG_ARM = 0.02
 
 
-def draw(ranges: PhysicsRanges, rng: np.random.Generator, objects: tuple[str, ...], joints: int) -> dict[str, Any]:
-    """Draw one scene's physical values.
+def fields_from_ledger(
+    ledger: Mapping[str, Any], model: mujoco.MjModel, slots: Slots, task: Task
+) -> dict[str, np.ndarray]:
+    """The model fields that a ledger's physics stands for: field name -> the scene's whole array.
 
     Args:
-        ranges: what to draw from.
-        rng: the scene's stream.
-        objects: names of the free objects, each of which gets its own mass.
-        joints: number of arm joints.
-
-    Returns:
-        The ledger: axis name -> number, or name -> {object: number}, or list of numbers per joint.
+        ledger: the values of the group "physics".
+        model: the task's nominal model; it is not changed.
+        slots: where things are in it.
+        task: the task.
     """
-    low, high = np.log(ranges.mass_factor)
-    return {
-        "object_friction": float(rng.uniform(*ranges.object_friction)),
-        "pad_friction": float(rng.uniform(*ranges.pad_friction)),
-        "table_friction": float(rng.uniform(*ranges.table_friction)),
-        "mass_factor": {name: float(np.exp(rng.uniform(low, high))) for name in objects},
-        "servo_gain_factor": float(rng.uniform(*ranges.servo_gain_factor)),
-        "latency": float(rng.uniform(*ranges.latency)),
-        "table_height": float(rng.uniform(*ranges.table_height)),
-        "joint_offset": [float(v) for v in rng.uniform(*ranges.joint_offset, joints)],
-        "proprioceptive_noise": float(rng.uniform(*ranges.proprioceptive_noise)),
-    }
+    fields = {name: model_field(model, name).copy() for name in FIELDS}
+    _set_friction(ledger, fields["geom_friction"], slots)
+    for prop in task.props:
+        factor = ledger["object_size"].get(prop.name) or ledger["distractor_size"].get(prop.name) or 1.0
+        if factor != 1.0:
+            _resize(factor, fields, prop.name, slots)
+        if not prop.fixed:
+            _set_inertia(ledger, fields, prop.name, np.multiply(prop.half, factor), slots)
+    fields["dof_damping"][slots.arm_dofs] *= ledger["joint_damping"]
+    fields["actuator_gainprm"][slots.servos, 0] *= ledger["servo_gain_factor"]
+    fields["actuator_biasprm"][slots.servos, 1:3] *= ledger["servo_gain_factor"]
+    fields["actuator_forcerange"][slots.servos] *= ledger["torque_limit"]
+    fields["jnt_actfrcrange"][slots.arm_joints] *= ledger["torque_limit"]
+    fields["actuator_forcerange"][slots.gripper] *= ledger["grip_force"]
+    fields["body_pos"][slots.table_body, 2] += ledger["table_height"]
+    tilt = np.tan(np.radians([ledger["gravity_tilt_x"], ledger["gravity_tilt_y"]]))
+    down = np.array([*tilt, -1.0])
+    fields["opt.gravity"][:] = np.linalg.norm(model.opt.gravity) * down / np.linalg.norm(down)
+    return fields
 
 
-def fields_from_ledger(ledger: dict[str, Any], model: mujoco.MjModel, embodiment: Embodiment) -> dict[str, np.ndarray]:
-    """The model fields that a ledger stands for: field name -> the scene's whole array."""
-    friction = model.geom_friction.copy()
-    mass, inertia = model.body_mass.copy(), model.body_inertia.copy()
+def _set_friction(ledger: Mapping[str, Any], friction: Array, slots: Slots) -> None:
     # Fixed objects as well: a contact has the larger friction of both surfaces.
-    friction[model.geom_contype == OBJECT_BIT, 0] = ledger["object_friction"]
-    for name, factor in ledger["mass_factor"].items():
-        mass[model.body(name).id] *= factor
-        inertia[model.body(name).id] *= factor
-    for name in embodiment.finger_geoms:
-        friction[model.geom(name).id, 0] = ledger["pad_friction"]
-    friction[model.geom("table_top").id, 0] = ledger["table_friction"]
-    gain, bias = model.actuator_gainprm.copy(), model.actuator_biasprm.copy()
-    servos = [model.actuator(name).id for name in embodiment.actuators]
-    gain[servos, 0] *= ledger["servo_gain_factor"]
-    bias[servos, 1:3] *= ledger["servo_gain_factor"]
-    position = model.body_pos.copy()
-    position[model.body("table").id, 2] += ledger["table_height"]
-    return {
-        "geom_friction": friction,
-        "body_mass": mass,
-        "body_inertia": inertia,
-        "actuator_gainprm": gain,
-        "actuator_biasprm": bias,
-        "body_pos": position,
-    }
+    friction[slots.objects, 0] = ledger["object_friction"]
+    friction[slots.pads, 0] = ledger["pad_friction"]
+    friction[slots.table, 0] = ledger["table_friction"]
+    friction[slots.objects, 1] = friction[slots.pads, 1] = ledger["spin_friction"]
+
+
+def _resize(factor: float, fields: dict[str, np.ndarray], name: str, slots: Slots) -> None:
+    """Scale an object about its frame, with the volumes by which the engine looks for contacts."""
+    geoms = slots.geoms[name]
+    for field in ("geom_size", "geom_pos", "geom_rbound", "geom_aabb"):
+        fields[field][geoms] *= factor
+    fields["bvh_aabb"][slots.boxes[name]] *= factor
+    if name in slots.bodies:
+        fields["body_inertia"][slots.bodies[name]] *= factor**2
+        fields["body_ipos"][slots.bodies[name]] *= factor
+
+
+def _set_inertia(
+    ledger: Mapping[str, Any],
+    fields: dict[str, np.ndarray],
+    name: str,
+    half: Array,
+    slots: Slots,
+) -> None:
+    body, drag = slots.bodies[name], ledger["object_damping"]
+    fields["body_mass"][body] *= ledger["mass_factor"][name]
+    fields["body_inertia"][body] *= ledger["mass_factor"][name]
+    shift = half * [ledger[f"mass_offset_{axis}"][name] for axis in "xyz"]
+    fields["body_ipos"][body] += shift
+    # The bounding volumes of a body are kept in the frame of its mass, and the body stays where it is.
+    fields["bvh_aabb"][slots.boxes[name], :3] -= slots.upright[name] @ shift
+    dof = slots.drags[name]
+    fields["dof_damping"][dof : dof + 3] = drag
+    fields["dof_damping"][dof + 3 : dof + 6] = drag * _DRAG_ARM**2

@@ -2,7 +2,8 @@
 
 Compiled once; what differs between scenes is written into the model's fields by `appearance`. Nothing here touches
 anything. Names in the model: geoms `floor`, `wall_back`, `wall_front`, `wall_left`, `wall_right`; lights `light_key`,
-`light_fill`; cameras `front`, `wrist`; materials `world_*` (see `TEXTURES`).
+`light_fill` and two lamps, off unless a scene switches them on; cameras `front`, `wrist`; materials `world_*` and
+`fine_*` (see `TEXTURES`).
 """
 
 from dataclasses import dataclass
@@ -45,7 +46,17 @@ TEXTURES: dict[str, Texture | None] = {
 }
 TABLE_MATERIAL = "world_plain"
 
+# The same for small things: marks of a centimetre, so faint that a colour word stays true. "plain" is no material.
+OBJECT_TEXTURES: dict[str, Texture | None] = {
+    "plain": None,
+    "fine_checker": Texture((0.02, 0.02), 1.0, 0.82, checker=True),
+    "fine_speckle": Texture((0.05, 0.05), 1.0, 0.75, mark="random", density=0.2),
+    "fine_stripes": Texture((0.3, 0.012), 1.0, 0.75, mark="edge"),
+}
+
 WALLS = ("wall_back", "wall_front", "wall_left", "wall_right")
+# Lights that a scene may switch on besides the key and the fill light.
+LAMPS = ("light_lamp_1", "light_lamp_2")
 _ROOM, _CEILING, _FLOOR = 2.5, 2.2, -0.75  # half the room's edge, height of its walls, height of its floor [m]
 _TEXELS = 64
 
@@ -61,7 +72,9 @@ def add_world(spec: mujoco.MjSpec) -> None:
     spec.visual.headlight.active = 0
     spec.stat.extent = 1.5
     spec.visual.map.znear, spec.visual.map.zfar = 0.01, 20.0
-    for name, texture in TEXTURES.items():
+    for name, texture in (TEXTURES | OBJECT_TEXTURES).items():
+        if name == "plain":
+            continue
         material = spec.add_material(name=name, specular=0.2, shininess=0.2)
         if texture is not None:
             _add_texture(spec, name, texture)
@@ -78,7 +91,9 @@ def add_world(spec: mujoco.MjSpec) -> None:
     spec.worldbody.add_light(
         name="light_key", type=mujoco.mjtLightType.mjLIGHT_SPOT, cutoff=60.0, exponent=1.0, castshadow=True
     )
-    spec.worldbody.add_light(name="light_fill", type=mujoco.mjtLightType.mjLIGHT_DIRECTIONAL, castshadow=False)
+    for name in ("light_fill", *LAMPS):
+        light = spec.worldbody.add_light(name=name, type=mujoco.mjtLightType.mjLIGHT_DIRECTIONAL, castshadow=False)
+        light.active = name not in LAMPS
 
 
 def _add_texture(spec: mujoco.MjSpec, name: str, texture: Texture) -> None:

@@ -1,19 +1,23 @@
 """One drawn scene: everything random about an episode's world, kept as a ledger from which it can be built again."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
-from handful import Namespace, Stream, random_stream, stream_key
+from handful import InputError, Namespace, Stream, random_stream, stream_key, stream_word
 from scenes import appearance, physics
 from scenes.domains import Domain
+from scenes.randomization.drawing import draw
 from scenes.workspace import TABLE_TOP, Workspace
-from sim.batch import BatchSim
+from sim.batch import Actuation, BatchSim
 from sim.transforms import Array
 
 # How far above its resting place an object starts, so that it never starts inside the table [m].
 _DROP = 0.0002
+
+# The groups of axes that a scene draws.
+SCENE_GROUPS = ("physics", "appearance", "light", "camera")
 
 # Streams that a scene is drawn from, and those that each attempt at it opens anew.
 _DRAWN_ONCE: tuple[Stream, ...] = ("scene", "appearance")
@@ -36,7 +40,8 @@ class Scene:
         roles: role -> object.
         instruction: the sentence of this episode.
         paraphrases: all sentences that mean the same.
-        ledger: every drawn value: "poses", "physics", "appearance".
+        ledger: every drawn value: "poses" (object -> pose relative to the table's surface), then by group and axis, see
+            `scenes.randomization`; "physics" also has the "jitter_seed" that the steps' timing follows from.
     """
 
     index: int
@@ -47,11 +52,6 @@ class Scene:
     instruction: str
     paraphrases: tuple[str, ...]
     ledger: dict[str, Any]
-
-    @property
-    def latency(self) -> float:
-        """Delay from command to setpoint [s]."""
-        return float(self.ledger["physics"]["latency"])
 
     def qpos(self, workspace: Workspace) -> Array:
         """Initial positions (nq,): the robot at home with its gripper open, objects where they were drawn."""
@@ -68,8 +68,11 @@ class Scene:
 
     def fields(self, workspace: Workspace) -> dict[str, np.ndarray]:
         """The scene's own model values: field -> array as in MjModel."""
-        looks = appearance.fields_from_ledger(self.ledger["appearance"], workspace.model)
-        fields = {**looks, **physics.fields_from_ledger(self.ledger["physics"], workspace.model, workspace.embodiment)}
+        model, slots, task = workspace.model, workspace.slots, workspace.task
+        fields = {
+            **appearance.fields_from_ledger(self.ledger, model, slots, task, workspace.embodiment),
+            **physics.fields_from_ledger(self.ledger["physics"], model, slots, task),
+        }
         if workspace.fixed:
             fields["body_quat"] = workspace.model.body_quat.copy()
         for name, body in workspace.fixed.items():
@@ -103,18 +106,57 @@ def draw_scene(workspace: Workspace, domain: Domain, namespace: Namespace, seed:
     rng = random_stream(namespace, seed, task.name, index, "scene")
     roles = task.draw_roles(rng)
     sentences = task.instructions(roles)
-    poses = {name: [float(v) for v in pose] for name, pose in task.draw_poses(rng).items()}
+    poses = task.draw_poses(rng)
     instruction = sentences[rng.integers(len(sentences))]
-    drawn = physics.draw(domain.physics, rng, tuple(workspace.object_qpos), len(workspace.embodiment.joints))
-    if task.reset.table_height != (0.0, 0.0):
-        drawn["table_height"] += float(rng.uniform(*task.reset.table_height))
-    looks = random_stream(namespace, seed, task.name, index, "appearance")
-    ledger = {
-        "poses": poses,
-        "physics": drawn,
-        "appearance": appearance.sample(domain.appearance, looks, task.props, workspace.embodiment),
-    }
+    shift = float(rng.uniform(*task.reset.table_height)) if task.reset.table_height != (0.0, 0.0) else 0.0
+    key = stream_word(namespace, seed, task.name, index, "scene")
+    looks = stream_word(namespace, seed, task.name, index, "appearance")
+    ledger: dict[str, Any] = draw(domain.randomization, workspace.slots.elements, key, looks)
+    drawn = ledger["physics"]
+    drawn["table_height"] += shift
+    drawn["jitter_seed"] = key >> 11  # what a JSON number holds exactly
+    # Objects stand on the table, whatever their size.
+    for factors in (drawn["object_size"], drawn["distractor_size"]):
+        for name, factor in factors.items():
+            poses[name][2] *= factor
+    ledger = {"poses": {name: [float(v) for v in pose] for name, pose in poses.items()}, **ledger}
     return Scene(index, namespace, seed, domain.name, roles, instruction, sentences, ledger)
+
+
+class Account(Protocol):
+    """What an episode's metadata says of its scene."""
+
+    scene: int
+    seeds: dict[str, Any]
+    domain: str
+    instruction: str
+    paraphrases: tuple[str, ...]
+    ledger: dict[str, Any]
+    extra: dict[str, Any]
+
+
+def rebuild_scene(meta: Account) -> Scene:
+    """The scene of a stored episode, from its ledger alone: nothing is drawn again.
+
+    Args:
+        meta: the episode's metadata.
+
+    Raises:
+        InputError: the episode was not made in one of our scenes, so it has no ledger of one.
+    """
+    missing = [name for name in ("poses", *SCENE_GROUPS) if name not in meta.ledger]
+    if missing or "namespace" not in meta.seeds:
+        raise InputError(f"an episode of domain '{meta.domain}' has no ledger of a scene (no {', '.join(missing)})")
+    return Scene(
+        index=meta.scene,
+        namespace=meta.seeds["namespace"],
+        seed=meta.seeds["seed"],
+        domain=meta.domain,
+        roles=dict(meta.extra["roles"]),
+        instruction=meta.instruction,
+        paraphrases=tuple(meta.paraphrases),
+        ledger=meta.ledger,
+    )
 
 
 def load_scenes(sim: BatchSim, workspace: Workspace, ids: np.ndarray, scenes: list[Scene]) -> None:
@@ -134,8 +176,15 @@ def load_scenes(sim: BatchSim, workspace: Workspace, ids: np.ndarray, scenes: li
 def restart_scenes(sim: BatchSim, workspace: Workspace, ids: np.ndarray, scenes: list[Scene]) -> None:
     """Start scenes again whose model values are in the batch already."""
     qpos = np.stack([scene.qpos(workspace) for scene in scenes])
-    latency = np.array([scene.latency for scene in scenes])
-    sim.reset(ids, qpos, latency, np.array([scene.ledger["physics"]["joint_offset"] for scene in scenes]))
+    drawn = [scene.ledger["physics"] for scene in scenes]
+    actuation = Actuation(
+        latency=np.array([values["latency"] for values in drawn]),
+        jitter=np.array([values["control_jitter"] for values in drawn]),
+        jitter_key=np.array([values["jitter_seed"] for values in drawn], np.uint64),
+        joint_offset=np.array([values["joint_offset"] for values in drawn]),
+        finger_speed=np.array([values["grip_speed"] for values in drawn]),
+    )
+    sim.reset(ids, qpos, actuation)
     still = np.concatenate([sim.joint_position(ids), np.ones((len(ids), 1))], axis=1)
     for _ in range(2):
         sim.step(ids, still)

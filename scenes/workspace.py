@@ -6,13 +6,14 @@ so nothing is compiled per episode.
 
 import hashlib
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, Protocol
 
 import mujoco
 import numpy as np
 
-from scenes import appearance
+from scenes import room
+from scenes.slots import Slots, find_slots
 from scenes.task import Task, World, get_task
 from sim.batch import BatchSim
 from sim.embodiment import TABLE_BIT, Embodiment
@@ -56,6 +57,11 @@ class Workspace:
     object_qvel: dict[str, int] = field(default_factory=dict)
     fixed: dict[str, int] = field(default_factory=dict)
 
+    @cached_property
+    def slots(self) -> Slots:
+        """Where in the model a scene's values go."""
+        return find_slots(self.model, self.task, self.embodiment)
+
     def observe(self, sim: BatchSim, ids: np.ndarray) -> World:
         """Read what is where in scenes `ids`, after a control step."""
         qpos, qvel = sim.qpos[ids], sim.qvel[ids]
@@ -89,12 +95,12 @@ def build_workspace(task_name: str, embodiment: str = "panda") -> Workspace:
     spec = mujoco.MjSpec()
     spec.modelname = f"handful_{task.name}"
     _set_options(spec)
-    appearance.add_world(spec)
+    room.add_world(spec)
     robot.add(spec)
     _add_table(spec)
     for prop in task.props:
         prop.add(spec)
-    appearance.add_cameras(spec, robot)
+    room.add_cameras(spec, robot)
     _add_contact_sensors(spec, robot)
     model = spec.compile()
     joints = {prop.name: model.joint(prop.joint).id for prop in task.props if not prop.fixed}
@@ -138,7 +144,7 @@ def _add_table(spec: mujoco.MjSpec) -> None:
         friction=[1.0, 0.005, 0.0001],
         solref=[0.005, 1.0],
         solimp=[0.95, 0.99, 0.001, 0.5, 2.0],
-        material=appearance.TABLE_MATERIAL,
+        material=room.TABLE_MATERIAL,
     )
 
 

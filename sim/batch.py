@@ -11,7 +11,7 @@ import mujoco
 import numpy as np
 from mujoco.batch import Batch
 
-from handful import InputError
+from handful import InputError, keyed_uniform
 from sim.embodiment import Embodiment
 from sim.transforms import Array
 
@@ -61,12 +61,33 @@ class ControlTiming:
 
 
 @dataclass(frozen=True)
+class Actuation:
+    """How n scenes' commands become motion.
+
+    Attributes:
+        latency: (n,) delay between a command and the servos' setpoint [s].
+        jitter: (n,) each control step is late by up to this much more [s]; None: none is.
+        jitter_key: (n,) uint64; by how much follows from it and the step's number.
+        joint_offset: (n, J) error of each encoder's zero [rad]: commands and measurements are in the encoder's angles,
+            which the true angles exceed by this much; None: none.
+        finger_speed: (n,) factor on how fast the fingers move; None: 1.
+    """
+
+    latency: Array
+    jitter: Array | None = None
+    jitter_key: np.ndarray | None = None
+    joint_offset: Array | None = None
+    finger_speed: Array | None = None
+
+
+@dataclass(frozen=True)
 class Snapshot:
     """Everything needed to continue a scene exactly: integrator state and the controller's memory."""
 
     state: Array
     targets: Array
     finger: Array
+    steps: np.ndarray
 
 
 class BatchSim:
@@ -119,6 +140,10 @@ class BatchSim:
         self._finger = np.zeros(scenes)
         self.latency = np.zeros(scenes)
         self.joint_offset = np.zeros((scenes, len(self._servos)))
+        self._jitter, self._jitter_key = np.zeros(scenes), np.zeros(scenes, np.uint64)
+        self._finger_speed = np.ones(scenes)
+        # Control steps since each scene's reset.
+        self._steps = np.zeros(scenes, np.int64)
 
     def __len__(self) -> int:
         return self.batch.nsim
@@ -134,20 +159,28 @@ class BatchSim:
             self.batch.expand(name)[ids] = np.asarray(values)
         self.batch.set_const(ids)
 
-    def reset(self, ids: np.ndarray, qpos: Array, latency: Array, joint_offset: Array | None = None) -> None:
+    def reset(self, ids: np.ndarray, qpos: Array, actuation: Actuation) -> None:
         """Start scenes anew, at rest.
 
         Args:
             ids: scenes, (n,).
             qpos: (n, nq) positions; the arm holds the joint angles in it, the gripper its opening.
-            latency: (n,) delay between a command and the servos' setpoint [s].
-            joint_offset: (n, J) error of each encoder's zero [rad]: commands and measurements are in the encoder's
-                angles, which the true angles exceed by this much.
+            actuation: how their commands become motion.
+
+        Raises:
+            InputError: a command could be later than the controller's memory reaches.
         """
         ids = np.asarray(ids)
-        self.joint_offset[ids] = 0.0 if joint_offset is None else joint_offset
-        if (latency > self.timing.max_latency).any() or (latency < 0).any():
-            raise InputError(f"latency {np.max(latency):.3f} s is outside [0, {self.timing.max_latency}] s")
+        latency = np.asarray(actuation.latency, float)
+        jitter = np.zeros(len(ids)) if actuation.jitter is None else actuation.jitter
+        longest = np.max(latency + jitter)
+        if longest > self.timing.max_latency + 1e-12 or (latency < 0).any() or (jitter < 0).any():
+            raise InputError(f"latency {longest:.3f} s is outside [0, {self.timing.max_latency}] s")
+        self._jitter[ids] = jitter
+        self._jitter_key[ids] = 0 if actuation.jitter_key is None else actuation.jitter_key
+        self.joint_offset[ids] = 0.0 if actuation.joint_offset is None else actuation.joint_offset
+        self._finger_speed[ids] = 1.0 if actuation.finger_speed is None else actuation.finger_speed
+        self._steps[ids] = 0
         self.batch.reset(ids, stage=mujoco.mjtStage.mjSTAGE_NONE.value)
         self.qpos[ids] = qpos
         self.latency[ids] = latency
@@ -168,7 +201,8 @@ class BatchSim:
         """Advance scenes by one control step.
 
         The setpoint moves in a straight line from the last target to this one, which it reaches at the end of the step,
-        delayed by the scene's latency; servos lead it by its speed, so that they do not trail.
+        delayed by the scene's latency and the step's own lateness; servos lead it by its speed, so that they do not
+        trail.
 
         Args:
             ids: scenes to advance, (n,).
@@ -182,12 +216,13 @@ class BatchSim:
         targets, openings, memory = self._targets[ids], self._openings[ids], self._targets.shape[1]
         period, count = 1.0 / self.timing.rate, self.timing.setpoints
         rows, line = np.ix_(ids, self._servos), np.arange(len(ids))
-        travel_step = self.embodiment.finger_speed * period / count
+        travel_step = self.embodiment.finger_speed * self._finger_speed[ids] * period / count
+        lateness = self.latency[ids] + self._lateness(ids)
         peak = np.full((len(ids), self._sensordata.shape[1]), -np.inf)
         for k in range(count):
             # Where the delayed clock stands on the line through the last targets: whole steps back, and the fraction.
             # A setpoint is held for an interval, so it is the line's value in its middle; the end's value would lead.
-            clock = (k + 0.5) / count - self.latency[ids] / period
+            clock = (k + 0.5) / count - lateness / period
             back = np.ceil(-clock - 1e-9).astype(int).clip(0)
             index = memory - 1 - back
             fraction = (clock + back)[:, None]
@@ -201,8 +236,16 @@ class BatchSim:
             stage = mujoco.mjtStage.mjSTAGE_VEL if last else mujoco.mjtStage.mjSTAGE_NONE
             self.batch.step(ids, nstep=self._substeps, stage=stage.value)
             np.maximum(peak, self._sensordata[ids], out=peak)
+        self._steps[ids] += 1
         self.sensor_peak[ids] = peak
         self._note_divergence(ids)
+
+    def _lateness(self, ids: np.ndarray) -> Array:
+        """How much later than its latency each scene's present control step is, (n,) [s]."""
+        jitter = self._jitter[ids]
+        if not jitter.any():
+            return jitter
+        return jitter * keyed_uniform(self._jitter_key[ids], self._steps[ids].astype(np.uint64))
 
     def steps_per_control(self) -> int:
         """Physics steps per control step."""
@@ -232,13 +275,20 @@ class BatchSim:
     def snapshot(self, ids: np.ndarray) -> Snapshot:
         """Save scenes exactly."""
         memory = np.concatenate([self._targets[ids], self._openings[ids][:, :, None]], axis=2)
-        return Snapshot(self.state[ids].copy(), memory, self._finger[ids].copy())
+        return Snapshot(self.state[ids].copy(), memory, self._finger[ids].copy(), self._steps[ids].copy())
 
     def restore(self, ids: np.ndarray, snapshot: Snapshot) -> None:
-        """Continue scenes from a snapshot, bit for bit; model values, latency and offsets must be as they were."""
+        """Continue scenes from a snapshot, bit for bit; model values and actuation must be as they were."""
         self.state[ids] = snapshot.state
         self._targets[ids], self._openings[ids] = snapshot.targets[:, :, :-1], snapshot.targets[:, :, -1]
-        self._finger[ids] = snapshot.finger
+        self._finger[ids], self._steps[ids] = snapshot.finger, snapshot.steps
         self._warned[ids] = self.batch.warning[ids][:, _FATAL, 1]
         self.diverged[ids] = False
         self.batch.forward(ids, stage=mujoco.mjtStage.mjSTAGE_VEL.value)
+
+
+def model_field(model: mujoco.MjModel, name: str) -> np.ndarray:
+    """A model field by the name that `mujoco.batch` has for it, such as "geom_size" or "opt.gravity"; a live view."""
+    of, _, field = name.rpartition(".")
+    found: np.ndarray = getattr(model.opt if of else model, field)
+    return found

@@ -13,8 +13,7 @@ from generators.augment import ChunkResult, Engine, MotionNoise, Options
 from generators.demos import Demo
 from generators.planning import PLAIN
 from handful import InputError
-from scenes import physics
-from scenes.domains import NONE, SIM, Domain
+from scenes.domains import NONE, SIM, Domain, get_domain
 from scenes.outcome import Outcome
 from scenes.scene import Scene, draw_scene, load_scenes
 from scenes.workspace import build_workspace
@@ -198,12 +197,8 @@ def test_nothing_is_penetrated_by_a_millimetre_and_grip_and_torque_keep_their_li
         assert np.abs(data.actuator_force[model.actuator(PANDA.gripper_actuator).id]) <= 70.0
 
 
-def slippery(ranges: physics.PhysicsRanges) -> physics.PhysicsRanges:
-    return replace(ranges, object_friction=(0.001, 0.001), pad_friction=(0.001, 0.001), mass_factor=(2.0, 2.0))
-
-
 def test_failed_scenes_are_recorded_with_their_outcomes(lift_demos: list[Demo]) -> None:
-    ice = replace(NONE, physics=slippery(NONE.physics))
+    ice = get_domain("none", {"object_friction": 0.001, "pad_friction": 0.001, "mass_factor": 2.0})
     result = engine(lift_demos, domain=ice).make([0, 1])
     assert result.episodes == []
     for record in result.scenes:
@@ -214,7 +209,7 @@ def test_failed_scenes_are_recorded_with_their_outcomes(lift_demos: list[Demo]) 
 
 
 def test_an_unreachable_scene_says_so(lift_demos: list[Demo]) -> None:
-    high = replace(NONE, physics=replace(NONE.physics, table_height=(0.9, 0.9)))
+    high = get_domain("none", {"table_height": 0.9})
     result = engine(lift_demos, domain=high).make([0])
     assert result.scenes[0]["attempts"] == ["unreachable"] * Options().plan.max_attempts
     assert result.episodes == []

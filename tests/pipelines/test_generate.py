@@ -209,7 +209,7 @@ def test_a_dry_run_touches_nothing(tmp_path: Path) -> None:
 
 def test_every_randomised_value_is_in_the_ledger(reference: tuple[Path, dict]) -> None:
     meta = Store.open(reference[0]).meta(0)
-    assert set(meta.ledger) == {"poses", "physics", "appearance"}
+    assert set(meta.ledger) == {"poses", "physics", "appearance", "light", "camera"}
     assert 0.4 <= meta.ledger["physics"]["object_friction"] <= 1.0
     assert meta.seeds["seed"] == 3
     json.dumps(meta.to_json())

@@ -10,8 +10,8 @@ from pipelines import scenes
 def test_lists_every_drawn_value_and_range():
     result = scenes.run("lift", 2, None, 3)
     assert [s["scene"] for s in result["scenes"]] == [0, 1, 2, 3]
-    assert set(result["scenes"][0]["ledger"]) == {"poses", "physics", "appearance"}
-    assert "object_friction" in result["randomisation"]["physics"]
+    assert set(result["scenes"][0]["ledger"]) == {"poses", "physics", "appearance", "light", "camera"}
+    assert result["randomisation"]["object_friction"] == {"uniform": [0.4, 1.0]}
     assert result == scenes.run("lift", 2, None, 3)
     assert result["scenes"] != scenes.run("lift", 2, None, 4)["scenes"]
 

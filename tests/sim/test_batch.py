@@ -8,7 +8,7 @@ from handful import InputError
 from scenes.domains import SIM
 from scenes.scene import Scene, draw_scene, load_scenes
 from scenes.workspace import build_workspace
-from sim.batch import BatchSim, ControlTiming
+from sim.batch import Actuation, BatchSim, ControlTiming, model_field
 from sim.panda import PANDA
 
 N = 6
@@ -114,7 +114,7 @@ def first_motion(latency: float) -> float:
     qpos = np.array(workspace.model.qpos0)[None]
     columns = PANDA.joint_addresses(workspace.model)[0]
     qpos[0, columns] = PANDA.home
-    sim.reset(lane, qpos, np.array([latency]))
+    sim.reset(lane, qpos, Actuation(np.array([latency])))
     path = []
     for t in range(1, 17):
         target = PANDA.home + np.array([0.04 * min(t, 8), 0, 0, 0, 0, 0, 0])
@@ -136,7 +136,7 @@ def test_latency_delays_the_gripper_too(scenes: list[Scene]) -> None:
     workspace, lanes = build_workspace("lift"), np.array([0, 1])
     sim = BatchSim(workspace.model, PANDA, 2)
     qpos = np.stack([scenes[0].qpos(workspace)] * 2)
-    sim.reset(lanes, qpos, np.array([0.0, 0.1]))
+    sim.reset(lanes, qpos, Actuation(np.array([0.0, 0.1])))
     still = np.concatenate([sim.joint_position(lanes), np.zeros((2, 1))], axis=1)
     openings = []
     for _ in range(8):
@@ -152,7 +152,7 @@ def test_a_latency_outside_the_memory_is_refused(scenes: list[Scene], latency: f
     workspace = build_workspace("lift")
     sim = BatchSim(workspace.model, PANDA, 1)
     with pytest.raises(InputError, match=r"outside \[0, 0.15\] s"):
-        sim.reset(np.array([0]), scenes[0].qpos(workspace)[None], np.array([latency]))
+        sim.reset(np.array([0]), scenes[0].qpos(workspace)[None], Actuation(np.array([latency])))
 
 
 def test_an_encoder_offset_moves_the_arm_and_not_what_it_reads() -> None:
@@ -160,7 +160,7 @@ def test_an_encoder_offset_moves_the_arm_and_not_what_it_reads() -> None:
     sim, offset = BatchSim(workspace.model, PANDA, 1), np.full((1, 7), 0.01)
     qpos = np.array(workspace.model.qpos0)[None]
     qpos[0, PANDA.joint_addresses(workspace.model)[0]] = PANDA.home + 0.01
-    sim.reset(lane, qpos, np.zeros(1), offset)
+    sim.reset(lane, qpos, Actuation(np.zeros(1), joint_offset=offset))
     target = PANDA.home + 0.05
     for _ in range(20):
         sim.step(lane, np.append(target, 1.0)[None])
@@ -218,10 +218,10 @@ def test_constants_follow_a_changed_mass(scenes: list[Scene]) -> None:
 
 def test_the_shared_model_is_not_written_to(scenes: list[Scene]) -> None:
     workspace = build_workspace("lift")
-    before = {name: getattr(workspace.model, name).copy() for name in scenes[0].fields(workspace)}
+    before = {name: model_field(workspace.model, name).copy() for name in scenes[0].fields(workspace)}
     run(loaded(scenes), actions(3))
     for name, value in before.items():
-        np.testing.assert_array_equal(getattr(workspace.model, name), value)
+        np.testing.assert_array_equal(model_field(workspace.model, name), value)
 
 
 def test_stored_state_rows_are_the_engines_integrator_state(scenes: list[Scene]) -> None:
