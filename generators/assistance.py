@@ -10,19 +10,18 @@ import numpy as np
 
 from generators.teleoperation import Limits
 from handful import InputError
-from scenes.cubes import nearest_quarter, upright_yaw
-from scenes.scene import Scene
-from scenes.task import Subtask, World
-from sim.transforms import Array, quat_about_z, quat_conjugate, quat_multiply, rotvec_from_quat
+from scenes.props import Prop
+from sim.transforms import Array, compose, quat_conjugate, quat_multiply, quat_rotate, rotvec_from_quat
 
 # Share of the limits' speeds at each level, slowest first.
 SPEEDS = (0.1, 0.25, 0.5, 1.0)
 
-# Guidance begins at this distance across the table [m], and never adds more than this share of the hand's own speed.
+# Guidance begins at this distance across the approach [m], and never adds more than this share of the hand's own speed.
 REACH, PULL = 0.10, 0.5
 # The hand is followed, not corrected, where the rest is less than this [m], [rad].
 _CLOSE, _STRAIGHT = 0.001, 0.01
-_DOWN = np.array([0.0, 1.0, 0.0, 0.0])  # the tool pointing at the table
+_NOTHING = 1e-9  # less is rounding
+_AHEAD = np.array([0.0, 0.0, 1.0])  # out of the hand, in the tool's frame
 
 
 @dataclass(frozen=True)
@@ -33,7 +32,7 @@ class Assistance:
     speed: int = 3
     # Deflections of a stick below this share of its range are none.
     deadband: float = 0.1
-    # Whether the tool is drawn gently over the object to grasp, and its fingers along the object's sides.
+    # Whether the tool is drawn gently over the object to grasp, and turned as it must be to grasp it.
     guidance: bool = False
     # Whether time stands still while nothing is asked for and nothing moves: hesitation is not demonstrated.
     skip_pauses: bool = True
@@ -66,34 +65,35 @@ class Assistance:
         return np.concatenate([speed * linear, turn_speed * angular])
 
 
-def guide(twist: Array, target: Array, world: World, scene: Scene, subtask: Subtask) -> Array:
-    """Draw a moving hand towards the grasp of the object that it is near; a hand at rest stays at rest.
+def guide(twist: Array, target: Array, pose: Array, prop: Prop) -> Array:
+    """Draw a moving hand towards the nearest grasp of an object; a hand at rest stays at rest.
 
-    The pull is across the table and about the vertical alone, at most half of the hand's own speed, and none against
-    a hand that moves away.
+    The pull is across the direction of approach alone, at most half of the hand's own speed, and none against a hand
+    that moves away: the hand itself decides to go down and to close.
 
     Args:
         twist: (6,) what the hand asks for.
         target: (7,) tool pose last aimed at.
-        world: what is where, a batch of one.
-        scene: which object plays which role.
-        subtask: the subtask under way; guidance is for grasps.
+        pose: (7,) where the object is.
+        prop: what it is, and from where it can be grasped.
 
     Returns:
         The twist (6,) to follow instead.
     """
     speed = float(np.linalg.norm(twist[:3]))
-    if subtask.kind != "grasp" or speed == 0.0:
+    if speed == 0.0:
         return twist
-    pose = world.objects[scene.roles[subtask.reference]][0]
-    way = pose[:2] - target[:2]
+    grasp, turn = nearest_grasp(pose, prop, target)
+    approach = quat_rotate(grasp[3:], _AHEAD)
+    way = grasp[:3] - target[:3]
+    way -= (way @ approach) * approach
     distance = float(np.linalg.norm(way))
-    if distance > REACH or float(twist[:2] @ way) < 0.0:
+    across = twist[:3] - (twist[:3] @ approach) * approach
+    if distance > REACH or float(across @ way) < -_NOTHING:
         return twist
     guided = twist.copy()
     if distance > _CLOSE:
-        guided[:2] += way / distance * min(PULL * speed, 2.0 * distance)
-    turn = _turn_to_grasp(pose, target[3:])
+        guided[:3] += way / distance * min(PULL * speed, 2.0 * distance)
     angle = float(np.linalg.norm(turn))
     if angle > _STRAIGHT:
         # As much of the turn per metre moved as brings it to an end within the pull's reach.
@@ -101,12 +101,19 @@ def guide(twist: Array, target: Array, world: World, scene: Scene, subtask: Subt
     return guided
 
 
-def _turn_to_grasp(pose: Array, quat: Array) -> Array:
-    """Rotation vector (3,) from a tool orientation to the nearest one that grasps a cube across two of its sides."""
-    yaw = upright_yaw(pose)
-    wanted = quat_multiply(quat_about_z(yaw), _DOWN)
-    turn = rotvec_from_quat(quat_multiply(wanted, quat_conjugate(quat)))
-    # Of the four ways round, the one that needs the smallest turn about the vertical.
-    nearest = nearest_quarter(float(turn[2]))
-    wanted = quat_multiply(quat_about_z(nearest - float(turn[2])), wanted)
-    return rotvec_from_quat(quat_multiply(wanted, quat_conjugate(quat)))
+def nearest_grasp(pose: Array, prop: Prop, target: Array) -> tuple[Array, Array]:
+    """Of all grasps that an object's symmetries allow, the one that needs the smallest turn of the tool.
+
+    Args:
+        pose: (7,) where the object is.
+        prop: what it is, and from where it can be grasped.
+        target: (7,) where the tool is.
+
+    Returns:
+        The tool pose (7,) that grasps, and the turn to it as a rotation vector (3,).
+    """
+    turns = [np.concatenate([np.zeros(3), turn]) for turn in prop.turns]
+    grasps = [compose(compose(pose, turn), np.array(grasp)) for turn in turns for grasp in prop.grasps]
+    ways = [rotvec_from_quat(quat_multiply(grasp[3:], quat_conjugate(target[3:]))) for grasp in grasps]
+    nearest = int(np.argmin([np.linalg.norm(way) for way in ways]))
+    return grasps[nearest], ways[nearest]

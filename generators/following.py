@@ -2,7 +2,7 @@
 
 The rules are those by which a finished demonstration is cut (see `segmentation`): a grasp is over once its object is
 in the air with the gripper closed, a placement once the gripper has let go and moved away. Here a placement must also
-be near where it belongs, so that a dropped object is not taken for a placed one.
+be over where it belongs, so that a dropped object is not taken for a placed one.
 """
 
 from dataclasses import dataclass
@@ -13,9 +13,6 @@ from generators.segmentation import AWAY, LIFTED
 from scenes.scene import Scene
 from scenes.task import Task, World
 from sim.transforms import Array
-
-# A released object this near to the one it belongs on, across the table, counts as placed there [m].
-_NEAR = 0.03
 
 
 @dataclass(frozen=True)
@@ -40,6 +37,8 @@ class Follower:
 
     def __init__(self, task: Task, scene: Scene) -> None:
         self._task, self._roles = task, scene.roles
+        # A released object counts as placed while its centre is over the object that it belongs on [m].
+        self._reach = {prop.name: float(np.hypot(*prop.half[:2])) for prop in task.props}
         self.place = Place()
 
     @property
@@ -71,6 +70,7 @@ class Follower:
         else:
             held = world.objects[self._roles[subtask.held or subtask.reference]][0]
             away = float(np.linalg.norm(target[:3] - held[:3])) > AWAY
-            done = not closed and away and float(np.linalg.norm(held[:2] - reference[:2])) < _NEAR
+            reach = self._reach[self._roles[subtask.reference]]
+            done = not closed and away and float(np.linalg.norm(held[:2] - reference[:2])) < reach
         self.place = Place(before.subtask + done, closed, height)
         return bool(done)

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from generators.assistance import Assistance, guide
+from generators.assistance import Assistance, guide, nearest_grasp
 from generators.following import Follower, Place
 from generators.teleoperation import Command, Limits
 from scenes.scene import Scene
@@ -20,6 +20,21 @@ class Grip:
 
     closed: bool
     place: Place
+
+
+@dataclass(frozen=True)
+class Way:
+    """What is left to go.
+
+    Attributes:
+        to: the object that it leads to.
+        position: (3,) along the base's axes [m].
+        turn: about the vertical [rad]; None where it is not known.
+    """
+
+    to: str
+    position: Array
+    turn: float | None
 
 
 class Hand:
@@ -46,7 +61,7 @@ class Hand:
 
     def begin(self, scene: Scene, workspace: Workspace, rng: np.random.Generator) -> None:
         """Prepare for a scene, with an open gripper; a person brings their own randomness."""
-        self._scene, self._subtasks = scene, workspace.task.subtasks
+        self._scene, self._task = scene, workspace.task
         self._follower = Follower(workspace.task, scene)
         self.closed = False
 
@@ -67,9 +82,21 @@ class Hand:
     def read(self, world: World, target: Array) -> Command:
         """What the hand asks for now; see `Device`."""
         twist = self._twist()
-        if self.assistance.guidance and not self.closed:
-            twist = guide(twist, target, world, self._scene, self._subtasks[self.subtask])
+        subtask = self._task.subtasks[self.subtask]
+        if self.assistance.guidance and not self.closed and subtask.kind == "grasp":
+            name = self._scene.roles[subtask.reference]
+            twist = guide(twist, target, world.objects[name][0], self._task.prop(name))
         return Command(twist, 0.0 if self.closed else 1.0)
+
+    def way(self, world: World) -> Way:
+        """How far it still is: from the tool to the grasp, or from what is held to where it belongs."""
+        subtask = self._task.subtasks[self.subtask]
+        name = self._scene.roles[subtask.reference]
+        pose = world.objects[name][0]
+        if subtask.kind == "grasp" or subtask.held is None:
+            grasp, turn = nearest_grasp(pose, self._task.prop(name), world.tool[0])
+            return Way(name, grasp[:3] - world.tool[0, :3], float(turn[2]))
+        return Way(name, pose[:3] - world.objects[self._scene.roles[subtask.held]][0, :3], None)
 
     def look(self, world: World, target: Array) -> bool:
         """See what the last control step has brought; returns whether it finished a subtask."""

@@ -275,7 +275,7 @@ class Operation:
 
     def _status(self, pause: str) -> dict[str, Any]:
         attempt, session = self._attempt, self._attempt.session
-        world, outcome = session.world, session.outcome
+        world, outcome, way = session.world, session.outcome, attempt.hand.way(session.world)
         speed, turn_speed = attempt.hand.assistance.speeds(self.plan.limits)
         pace = self._paces[-1] - self._paces[0] if len(self._paces) > 1 else 0.0
         return {
@@ -297,6 +297,7 @@ class Operation:
             "opening": float(world.opening[0]),
             "tool": [round(float(v), 5) for v in world.tool[0]],
             "objects": {name: [round(float(v), 5) for v in pose[0]] for name, pose in world.objects.items()},
+            "way": {"to": way.to, "position": way.position.round(5).tolist(), "turn": way.turn},
             "marks": [mark.checkpoint.steps for mark in attempt.marks],
             "assistance": {**attempt.hand.settings(), "metres": speed, "radians": turn_speed},
             "undo": self._dropped is not None and len(session) == 0,
@@ -328,7 +329,7 @@ class Operation:
             "roles": scene.roles,
             "colours": workspace.task.colours,
             "subtasks": [
-                {"name": subtask.name, "kind": subtask.kind, "reference": subtask.reference, "held": subtask.held}
+                {"name": subtask.name, "kind": subtask.kind, "reference": subtask.reference}
                 for subtask in workspace.task.subtasks
             ],
             # Orientations in the bodies that carry them: the world, the hand.

@@ -1,6 +1,6 @@
 // The record page: speaks with the server, shows what it says, sends what the operator asks for.
 
-import { Controls, LEGEND, directions, rotate } from "./controls.js";
+import { Controls, LEGEND, directions } from "./controls.js";
 import { Live } from "./pictures.js";
 import { Replay } from "./replay.js";
 
@@ -170,21 +170,18 @@ function showScene() {
   Object.assign(document.body.dataset, { scene: index, attempt });
 }
 
-/** How far what must be moved is from where it must go, as keys move it: the tool from its object, or what it holds. */
+/** How far it still is, as keys move it: from the tool to the grasp, or from what it holds to where that belongs. */
 function showWhere() {
   if (!scene) return;
-  const { reference, held, kind } = scene.subtasks[status.subtask];
-  const goal = status.objects[scene.roles[reference]];
-  const mover = kind === "place" ? status.objects[scene.roles[held]] : status.tool;
+  const { to, position, turn } = status.way;
   const { right, away } = directions(scene.cameras.front.quat);
-  const way = [0, 1, 2].map((i) => goal[i] - mover[i]);
-  const along = (direction) => 100 * direction.reduce((sum, v, i) => sum + v * way[i], 0);
+  const along = (direction) => 100 * direction.reduce((sum, v, i) => sum + v * position[i], 0);
   const part = (value, more, less) => (Math.abs(value) < 0.5 ? "" : `${Math.abs(value).toFixed(0)} cm ${value > 0 ? more : less}`);
-  const yaw = (pose) => { const [x, y] = rotate(pose.slice(3), [1, 0, 0]); return Math.atan2(y, x); };
-  const turn = (((((yaw(goal) - yaw(mover)) * 180) / Math.PI + 45) % 90) + 90) % 90 - 45;
-  const parts = [part(along(right), "right", "left"), part(along(away), "away", "nearer"), part(100 * way[2], "up", "down"), Math.abs(turn) < 3 ? "" : `turn ${Math.abs(turn).toFixed(0)}° ${turn > 0 ? "left" : "right"}`].filter(Boolean);
-  text("where", `${scene.colours[scene.roles[reference]]}: ${parts.join(", ") || "there"}`);
-  Object.assign(find("where").dataset, { x: way[0], y: way[1], z: way[2], turn });
+  const degrees = turn === null ? 0 : (turn * 180) / Math.PI;
+  const turned = Math.abs(degrees) < 3 ? "" : `turn ${Math.abs(degrees).toFixed(0)}° ${degrees > 0 ? "left" : "right"}`;
+  const parts = [part(along(right), "right", "left"), part(along(away), "away", "nearer"), part(100 * position[2], "up", "down"), turned].filter(Boolean);
+  text("where", `${scene.colours[to] ?? to.replaceAll("_", " ")}: ${parts.join(", ") || "there"}`);
+  Object.assign(find("where").dataset, { x: position[0], y: position[1], z: position[2], turn: degrees });
 }
 
 function showButtons() {

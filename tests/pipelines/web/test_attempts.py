@@ -5,7 +5,8 @@ import pytest
 
 from generators.assistance import Assistance
 from generators.demos import demo_of
-from generators.hand import Hand
+from generators.following import Place
+from generators.hand import Grip, Hand
 from generators.scripted import ScriptedOperator
 from generators.segmentation import segment
 from generators.teleoperation import Limits
@@ -50,6 +51,20 @@ def test_a_stack_by_hand_has_a_checkpoint_after_each_subtask() -> None:
     marks = [mark.checkpoint.steps for mark in attempt.marks[1:4]]
     np.testing.assert_allclose(marks, [part.end for part in cut[:3]], atol=1)
     assert episode.meta.extra["checkpoints"] == [mark.checkpoint.steps for mark in attempt.marks[1:]]
+
+
+def test_the_way_to_go_leads_to_the_grasp_and_then_to_where_the_object_belongs() -> None:
+    attempt = attempt_at("stack_three")
+    world, hand = attempt.session.world, attempt.hand
+    to_grasp = hand.way(world)
+    assert to_grasp.to == "cube_2"
+    np.testing.assert_allclose(to_grasp.position, world.objects["cube_2"][0, :3] - world.tool[0, :3], atol=1e-6)
+    assert to_grasp.turn is not None
+    assert abs(to_grasp.turn) <= np.pi / 4 + 1e-6  # a cube's nearest side
+    hand.take(Grip(True, Place(subtask=1)))
+    to_place = hand.way(world)
+    assert (to_place.to, to_place.turn) == ("cube_1", None)
+    np.testing.assert_array_equal(to_place.position, world.objects["cube_1"][0, :3] - world.objects["cube_2"][0, :3])
 
 
 def test_a_moment_is_remembered_once_and_an_ended_attempt_not_at_all() -> None:
