@@ -15,7 +15,7 @@ from tests.trials import writer
 from trajectories import Store
 
 # What a killed job may leave to be told about: work that is not done, never data that cannot be trusted.
-_UNFINISHED = re.compile(r"stopped before its end|does not count|not sealed|seal\.json is missing")
+_UNFINISHED = re.compile(r"stopped before its end|does not count|not sealed|(seal\.json|index\.npz) is missing")
 _SWEPT = re.compile(r"\.tmp-")
 
 
