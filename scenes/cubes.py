@@ -55,8 +55,12 @@ class Lift(_Cubes):
         "get the {target} block up from the table",
     )
 
-    def draw_roles(self, rng: np.random.Generator) -> dict[str, str]:
+    def casts(self) -> tuple[dict[str, str], ...]:
         """Any of the three cubes is the target."""
+        return tuple({"target": name} for name in self.own)
+
+    def draw_roles(self, rng: np.random.Generator) -> dict[str, str]:
+        """Any of them, equally often."""
         return {"target": self.own[rng.integers(len(self.own))]}
 
     def goal(self, world: World, roles: dict[str, np.ndarray]) -> np.ndarray:
@@ -110,17 +114,6 @@ def stacked(upper: Array, lower: Array) -> np.ndarray:
     offset = np.linalg.norm(upper[:, :2] - lower[:, :2], axis=1)
     height = np.abs(upper[:, 2] - lower[:, 2] - EDGE)
     return (offset < STACK_OFFSET) & (height < STACK_HEIGHT_TOLERANCE) & upright(upper) & upright(lower)
-
-
-def upright_yaw(pose: Array) -> float:
-    """Yaw of a cube's (7,) sides [rad], within -45 to 45 degrees: which of the four it is cannot be told apart."""
-    axis = quat_rotate(pose[3:], np.array([1.0, 0.0, 0.0]))
-    return nearest_quarter(float(np.arctan2(axis[1], axis[0])))
-
-
-def nearest_quarter(angle: float) -> float:
-    """An angle [rad] less the quarter turns in it: within -45 to 45 degrees."""
-    return (angle + np.pi / 4) % (np.pi / 2) - np.pi / 4
 
 
 def upright(pose: Array) -> np.ndarray:

@@ -56,6 +56,8 @@ def check_room(props: Sequence[Prop], regions: Mapping[str, Region], apart: floa
             raise InputError(f"'{prop.name}' has no region to stand in; there are regions for: {', '.join(regions)}")
     for i, one in enumerate(props):
         for other in props[:i]:
+            if one.fixed and other.fixed:
+                continue  # they stand where they are put, touching or not
             spans = []
             for axis in ("x", "y"):
                 a, b = getattr(regions[one.name], axis), getattr(regions[other.name], axis)

@@ -42,6 +42,7 @@ class Shape:
         quat: orientation (w, x, y, z).
         mass: [kg]; of no meaning in a fixed prop.
         rgba: its own colour; None for the prop's drawn colour.
+        collides: whether it touches anything; not what is only printed on the prop, which has no mass.
     """
 
     type: Literal["box", "cylinder", "capsule", "sphere", "ellipsoid"]
@@ -50,6 +51,7 @@ class Shape:
     quat: tuple[float, float, float, float] = (1.0, 0.0, 0.0, 0.0)
     mass: float = 0.0
     rgba: tuple[float, float, float, float] | None = None
+    collides: bool = True
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,7 @@ class Prop:
         for shape in self.shapes:
             if min(shape.size) <= 0:
                 raise InputError(f"prop '{self.name}' has a {shape.type} of size {shape.size}; sizes are more than 0 m")
-            if not self.fixed and shape.mass <= 0:
+            if not self.fixed and shape.collides and shape.mass <= 0:
                 raise InputError(f"prop '{self.name}' has a {shape.type} of {shape.mass} kg; a free prop needs mass")
         for grasp in self.grasps:
             if len(grasp) != 7 or abs(np.linalg.norm(grasp[3:]) - 1.0) > 1e-6:
@@ -154,6 +156,8 @@ class Prop:
                 geom.quat = shape.quat
             if shape.rgba is not None:
                 geom.rgba = shape.rgba
+            if not shape.collides:
+                geom.contype = geom.conaffinity = 0
 
 
 def _set_inertia(body: mujoco.MjsBody, prop: Prop) -> None:
@@ -170,7 +174,7 @@ def _set_inertia(body: mujoco.MjsBody, prop: Prop) -> None:
 
 @lru_cache(maxsize=256)
 def _inertia(shapes: tuple[Shape, ...]) -> tuple[float, Array, Array, Array]:
-    """Mass, centre of mass (3,), principal axes (4,) and moments about them (3,), as the engine's compiler finds them."""
+    """Mass, centre of mass (3,), principal axes (4,) and moments about them (3,), as the compiler finds them."""
     spec = mujoco.MjSpec()
     body = spec.worldbody.add_body()
     for shape in shapes:

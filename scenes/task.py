@@ -146,6 +146,13 @@ class Task(ABC):
             roles: role -> (n,) index into `objects` of the object that plays it.
         """
 
+    def casts(self) -> tuple[dict[str, str], ...]:
+        """Every way in which the roles can be given out, so that what demos lack is known before any work."""
+        fixed = self.fixed_roles()
+        if fixed is None:
+            raise NotImplementedError(f"{type(self).__name__} draws its roles and must say in casts() how they may fall")
+        return (fixed,)
+
     def fixed_roles(self) -> dict[str, str] | None:
         """Role -> object where every scene has the same; None where it is drawn."""
         return None
@@ -179,9 +186,10 @@ def get_task(name: str) -> Task:
     Raises:
         InputError: no such task or level; the message lists them.
     """
+    from scenes.bins import PickPlace
     from scenes.cubes import Lift, StackThree
 
-    tasks: dict[str, type[Task]] = {task.name: task for task in (Lift, StackThree)}
+    tasks: dict[str, type[Task]] = {task.name: task for task in (Lift, StackThree, PickPlace)}
     base, level = split_task(name)
     if base not in tasks:
         raise unknown_name("task", base, tasks)
