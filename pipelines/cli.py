@@ -27,6 +27,9 @@ app.add_typer(cli_data.app, name="data")
 
 Overrides = Annotated[list[str] | None, typer.Argument(metavar="[a.b=c]...", help="Configuration overrides.")]
 Task = Annotated[str, typer.Option("--task", help="Task name, e.g. lift or stack_three.")]
+Robot = Annotated[
+    str, typer.Option("--embodiment", metavar="ROBOT", help="panda, ur5e, ..., or a YAML file that describes one.")
+]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of every random stream.")]
 
 
@@ -92,6 +95,7 @@ def record(
     resolution: Annotated[
         int | None, typer.Option("--resolution", min=64, max=1024, help="Side of its pictures [pixels]; 256.")
     ] = None,
+    embodiment: Robot = "panda",
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -112,6 +116,7 @@ def record(
             host=host,
             port=port,
             resolution=resolution,
+            embodiment=embodiment,
         )
     output.finish(result, f"{result['episodes']:,} demos in {out}")
 
@@ -229,6 +234,7 @@ def generate(
     seed: Seed = 0,
     address: Annotated[str | None, typer.Option("--address", help="Ray to run on; 'local' starts one.")] = None,
     algorithm: Annotated[str, typer.Option("--algorithm", help="handful, or plain for the baseline.")] = "handful",
+    embodiment: Robot = "panda",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and its size, and stop.")] = False,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -257,6 +263,7 @@ def generate(
             dry_run=dry_run,
             overrides=output.overrides(overrides),
             progress=output.progress,
+            embodiment=embodiment,
         )
     output.finish(result, generation_text(result) if not dry_run else result)
 
@@ -339,6 +346,7 @@ def evaluate(
     domain: Annotated[list[str] | None, typer.Option("--domain", help="sim or twin/<name>; repeat it.")] = None,
     episodes: Annotated[int, typer.Option("--episodes", min=1, help="Rollouts per domain.")] = 100,
     seed: Seed = 0,
+    embodiment: Robot = "panda",
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -358,6 +366,7 @@ def evaluate(
             seed=seed,
             overrides=output.overrides(overrides),
             progress=output.progress,
+            embodiment=embodiment,
         )
     output.finish(result, results_table(result["results"]))
 

@@ -37,6 +37,8 @@ from trajectories.views import content_digest
 
 BUNDLED = Path(__file__).resolve().parent.parent / "demos"
 CONTROL_RATE = 20.0
+# The robot unless another is asked for; a plan names others only.
+PANDA = "panda"
 ALGORITHMS = {"handful": PlanOptions(), "plain": PLAIN}
 # With --count: scenes tried per episode wanted before the run is called hopeless.
 _WORST = 20
@@ -76,11 +78,12 @@ class ChunkJob:
     config: GenerationConfig
     store: str
     plan: str  # canonical text of the plan; a worker reads it back
+    embodiment: str = PANDA
 
 
 def make_chunk(job: ChunkJob) -> dict[str, Any]:
     """Generate one chunk and commit it; returns only its account."""
-    engine = _engine(job.task, job.demos, job.seed, job.config)
+    engine = _engine(job.task, job.demos, job.seed, job.config, job.embodiment)
     result = engine.make(list(job.scenes))
     store = Store.create(job.store, _plan_from_text(job.plan))
     dumps = {f"scene_{scene}": arrays for scene, arrays in result.dumps.items()}
@@ -89,8 +92,8 @@ def make_chunk(job: ChunkJob) -> dict[str, Any]:
 
 
 @lru_cache(maxsize=2)
-def _engine(task: str, demos: str, seed: int, config: GenerationConfig) -> Engine:
-    workspace = build_workspace(task)
+def _engine(task: str, demos: str, seed: int, config: GenerationConfig, embodiment: str = PANDA) -> Engine:
+    workspace = build_workspace(task, embodiment)
     seeds = load_demos(demos, workspace.task, CONTROL_RATE)
     return Engine(workspace, seeds, get_domain(config.domain), seed, config.engine)
 
@@ -115,6 +118,7 @@ def run(
     dry_run: bool,
     overrides: list[str],
     progress: Reporter,
+    embodiment: str = PANDA,
 ) -> dict[str, Any]:
     """Generate a data set, or what is still missing of it.
 
@@ -133,6 +137,7 @@ def run(
         dry_run: say what would be done, and do nothing.
         overrides: `a.b=c` for GenerationConfig.
         progress: where progress is shown.
+        embodiment: the robot that is to do it, whichever shows it in the demos.
 
     Returns:
         attempts, kept, scenes, generation_rate, first_try_rate, seconds, kept_per_hour, mean_duration, outcomes, store.
@@ -145,15 +150,15 @@ def run(
     config = configure(algorithm, cameras, resolution, overrides)
     demos = Path(demos) if demos is not None else BUNDLED / split_task(task)[0]
     get_task(task)
-    check_cameras(task, cameras)
-    engine = _engine(task, str(demos), seed, config)
+    check_cameras(task, cameras, embodiment)
+    engine = _engine(task, str(demos), seed, config, embodiment)
     plan = make_plan(task, demos, seed, algorithm, config, scenes, engine)
     if dry_run:
         return _forecast(plan, engine, config, scenes, count, cameras, resolution, out)
     store = Store.create(out, _continued(plan, out, progress))
     done_before = set(store.committed())
     started_with = len(store)
-    jobs = _jobs(store, task, demos, seed, config, scenes, count)
+    jobs = _jobs(store, task, demos, seed, config, scenes, count, embodiment)
     account = _Account(store, count)
     progress.log = log_path(out)
     resumed = len(done_before) * config.chunk if scenes is not None else started_with
@@ -187,11 +192,11 @@ def configure(algorithm: str, cameras: tuple[str, ...], resolution: int, overrid
     return replace(config, engine=engine)
 
 
-def check_cameras(task: str, cameras: tuple[str, ...]) -> None:
+def check_cameras(task: str, cameras: tuple[str, ...], embodiment: str = PANDA) -> None:
     """Refuse cameras that the task's world does not have, and rendering where no OpenGL works."""
     if not cameras:
         return
-    model = build_workspace(task).model
+    model = build_workspace(task, embodiment).model
     known = [model.camera(i).name for i in range(model.ncam)]
     for camera in cameras:
         if camera not in known:
@@ -205,6 +210,7 @@ def make_plan(
 ) -> dict[str, Any]:
     """Everything that decides a data set's content. How many episodes of it are wanted (--count) is no part of it."""
     versions = {"handful": __version__, "mujoco": mujoco.__version__}
+    robot = engine.workspace.embodiment.name
     images = {}
     if config.image_codec != _LOSSLESS:
         # Another JPEG library may give other bytes.
@@ -212,6 +218,7 @@ def make_plan(
     return {
         "kind": "generation",
         "task": task,
+        **({} if robot == PANDA else {"embodiment": robot}),
         "demos": digest_of_demos(demos),
         "seed": seed,
         "algorithm": algorithm,
@@ -246,7 +253,14 @@ def digest_of_demos(path: Path) -> str:
 
 
 def _jobs(
-    store: Store, task: str, demos: Path, seed: int, config: GenerationConfig, scenes: int | None, count: int | None
+    store: Store,
+    task: str,
+    demos: Path,
+    seed: int,
+    config: GenerationConfig,
+    scenes: int | None,
+    count: int | None,
+    embodiment: str,
 ) -> list[ChunkJob]:
     """The plan's chunks in order; with --count, as many as it may take at the worst."""
     text = json.dumps(store.plan, sort_keys=True)
@@ -255,7 +269,8 @@ def _jobs(
     for index in range(-(-wanted // config.chunk)):
         first = index * config.chunk
         last = first + config.chunk if scenes is None else min(scenes, first + config.chunk)
-        jobs.append(ChunkJob(index, range(first, last), task, str(demos), seed, config, str(store.path), text))
+        span, path = range(first, last), str(store.path)
+        jobs.append(ChunkJob(index, span, task, str(demos), seed, config, path, text, embodiment))
     return jobs
 
 

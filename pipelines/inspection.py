@@ -80,9 +80,10 @@ def inspect(
 
 def _look_at_content(store: Dataset, progress: Reporter) -> list[RuleResult]:
     # Only here, so that a store can be looked into where no simulator is installed.
-    from sim.panda import PANDA
+    from sim.robots import ROBOTS
 
-    limits = {PANDA.name: JointLimits(PANDA.chain.lower, PANDA.chain.upper, PANDA.chain.max_speed)}
+    chains = {name: robot.chain for name, robot in ROBOTS.items()}
+    limits = {name: JointLimits(chain.lower, chain.upper, chain.max_speed) for name, chain in chains.items()}
     with progress("look at content", len(store)) as bar:
         return validate_content(store, limits, progress=bar.update)
 

@@ -42,6 +42,7 @@ def run(
     host: str | None = None,
     port: int | None = None,
     resolution: int | None = None,
+    embodiment: str = "panda",
 ) -> dict[str, Any]:
     """Record until `episodes` good demos are in the store; each is committed at once.
 
@@ -57,12 +58,14 @@ def run(
         host: address that the page binds to, for the browser; loopback if absent.
         port: its port; 0 takes a free one.
         resolution: side of its live pictures [pixels].
+        embodiment: the robot.
 
     Returns:
         {"episodes"}
 
     Raises:
-        InputError: an unknown task, device or domain, or a store that another plan made or somebody else records to.
+        InputError: an unknown task, device, domain or robot, or a store that another plan made or somebody else records
+            to.
         JobError: most scenes end in failure.
     """
     if device not in {*DEVICES, BROWSER}:
@@ -71,11 +74,13 @@ def run(
     if device != BROWSER and any(value is not None for value in served.values()):
         name = next(name for name, value in served.items() if value is not None)
         raise InputError(f"{name} is for --device {BROWSER}; the device '{device}' has no page")
-    workspace, drawn_from = build_workspace(task), get_domain(domain)
+    workspace, drawn_from = build_workspace(task, embodiment), get_domain(domain)
     limits = resolve(Limits, None, overrides)
     plan = {
         "kind": "recording",
         "task": task,
+        # Named where it is another than that of every store made before there were others.
+        **({} if workspace.embodiment.name == "panda" else {"embodiment": workspace.embodiment.name}),
         "device": device,
         "domain": domain,
         "seed": seed,

@@ -69,6 +69,7 @@ def run(
     seed: int,
     overrides: list[str],
     progress: Reporter,
+    embodiment: str = "panda",
 ) -> dict[str, Any]:
     """Evaluate a policy in each domain.
 
@@ -81,13 +82,14 @@ def run(
         seed: of the evaluation's scenes.
         overrides: `a.b=c` for RolloutConfig.
         progress: where progress is shown.
+        embodiment: the robot; one that the policy was trained on.
 
     Returns:
         {"results": one dict per domain: domain, task, successes, episodes, rate, ci, outcomes}
     """
     config = resolve(RolloutConfig, None, overrides)
     wanted = [get_domain(name) for name in domains]
-    workspace = build_workspace(task)
+    workspace = build_workspace(task, embodiment)
     policy = Policy.load(run)
     _check_policy(policy, workspace)
     taught = sorted({name for source in policy.record["sources"] for name in source["tasks"]})
@@ -95,7 +97,7 @@ def run(
         progress.say(f"note: this policy was trained on {', '.join(taught)}; it has never seen '{task}'")
     folder = Path(out)
     (folder / "videos").mkdir(parents=True, exist_ok=True)
-    table = EpisodeTable(folder / "episodes.jsonl", _settings(policy, task, seed, config))
+    table = EpisodeTable(folder / "episodes.jsonl", _settings(policy, workspace, task, seed, config))
     results = []
     for domain in wanted:
         ends = table.of(domain.name, episodes)
@@ -116,10 +118,12 @@ def run(
     return {"results": results}
 
 
-def _settings(policy: Policy, task: str, seed: int, config: RolloutConfig) -> dict[str, Any]:
+def _settings(policy: Policy, workspace: Workspace, task: str, seed: int, config: RolloutConfig) -> dict[str, Any]:
     """What must be the same for rollouts of an earlier sitting to count."""
     plain = {name: value for name, value in to_plain(config).items() if name not in ("batch", "threads", "videos")}
-    return {"policy": policy.record["digests"], "task": task, "seed": seed, "config": plain}
+    robot = workspace.embodiment.name
+    other = {} if robot == "panda" else {"embodiment": robot}
+    return {"policy": policy.record["digests"], "task": task, **other, "seed": seed, "config": plain}
 
 
 class EpisodeTable:
@@ -150,6 +154,12 @@ class EpisodeTable:
 
 
 def _check_policy(policy: Policy, workspace: Workspace) -> None:
+    taught = policy.preparer.normalisers
+    if workspace.embodiment.name not in taught:
+        raise InputError(
+            f"the policy was trained on {', '.join(taught)}, not on '{workspace.embodiment.name}'; "
+            f"give --embodiment {next(iter(taught))}"
+        )
     known = [workspace.model.camera(i).name for i in range(workspace.model.ncam)]
     for camera in policy.cameras:
         if camera not in known:
