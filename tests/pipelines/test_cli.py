@@ -296,6 +296,7 @@ def test_record_import_export_scenes_and_quickstart_pass_their_options(handful, 
         "host": None,
         "port": 0,
         "resolution": 128,
+        "embodiment": "panda",
     }
     importing = install("importing", {"episodes": 10, "frames": 2000})
     code, out, _ = handful("import", "isaaclab-mimic", "h.hdf5", "--task", "stack_three", "--out", "h.zarr", "--json")

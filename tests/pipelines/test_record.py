@@ -35,6 +35,7 @@ def test_records_labelled_demos_and_goes_on_where_it_stopped(tmp_path):
         ({"port": 8000}, "--port is for --device browser; the device 'script' has no page"),
         ({"device": "browser", "port": 99999}, "port 99999 does not exist"),
         ({"device": "browser", "host": " "}, "--host is empty"),
+        ({"embodiment": "ur5"}, "'ur5'.*Did you mean 'ur5e'"),
         ({"domain": "twin/dev-9"}, "unknown domain 'twin/dev-9'.*twin/dev-0"),
         ({"overrides": ["sped=1"]}, "unknown configuration key 'sped'.*Did you mean 'speed'"),
     ],
@@ -67,7 +68,7 @@ def test_a_device_that_never_succeeds_ends_with_the_count(tmp_path, monkeypatch)
 def test_two_people_cannot_record_to_one_store(tmp_path):
     with record._alone(Store.create(tmp_path / "s", {"kind": "recording"})):
         again = Store.create(tmp_path / "s", {"kind": "recording"})
-        with pytest.raises(InputError, match="another recording to '.*' is under way"), record._alone(again):
+        with pytest.raises(InputError, match=r"another recording to '.*' is under way"), record._alone(again):
             pass
     with record._alone(again):
         pass

@@ -32,6 +32,7 @@ class Desk:
     store: Store
     task: str = "lift"
     domain: str = "none"
+    robot: str = "panda"
     now: float = 0.0
     status: dict[str, Any] = field(default_factory=dict)
     scene: dict[str, Any] = field(default_factory=dict)
@@ -39,7 +40,7 @@ class Desk:
     ends: list[BaseException | None] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        plan = Plan(build_workspace(self.task), get_domain(self.domain), 0, Limits(), 2)
+        plan = Plan(build_workspace(self.task, self.robot), get_domain(self.domain), 0, Limits(), 2)
         self.operation = Operation(plan, self.store, self.views.append, self.hear, self.ends.append, lambda: self.now)
         self.operation.operated(True)
         self.operation.assist(FAST)
@@ -319,6 +320,15 @@ def test_every_task_and_domain_can_be_driven(tmp_path: Path, task: str, domain: 
     assert [subtask["name"] for subtask in desk.scene["subtasks"]] == [
         subtask.name for subtask in build_workspace(task).task.subtasks
     ]
+
+
+def test_another_robot_is_driven_and_recorded_alike(tmp_path: Path) -> None:
+    desk = Desk(Store.create(tmp_path / "s", {}), robot="ur5e")
+    assert desk.lift()["outcome"] == "success"
+    desk.act("keep")
+    episode = desk.operation._store.episode(0)
+    validate(episode)
+    assert (episode.meta.embodiment, desk.scene["embodiment"]) == ("ur5e", "ur5e")
 
 
 def test_finish_and_a_crash_end_it(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
