@@ -199,6 +199,7 @@ def scenes(
         Path | None, typer.Option("--out", help="PNG to write; without it the draws are only listed.")
     ] = None,
     seed: Seed = 0,
+    embodiment: Robot = "panda",
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -207,7 +208,7 @@ def scenes(
     from pipelines.tables import scenes_text
 
     output = Output(as_json, quiet)
-    result = job.run(task=task, grid=grid, out=out, seed=seed)
+    result = job.run(task=task, grid=grid, out=out, seed=seed, embodiment=embodiment)
     shown = f"{grid * grid} scenes of {task} in {out}" if out else scenes_text(result)
     output.finish({"scenes": result["scenes"]}, shown)
 
