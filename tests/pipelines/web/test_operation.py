@@ -312,7 +312,7 @@ def test_an_endless_attempt_ends(desk: Desk, monkeypatch: pytest.MonkeyPatch) ->
     assert (status["steps"], status["outcome"]) == (12, "timed_out")
 
 
-@pytest.mark.parametrize(("task", "domain"), [("stack_three", "sim"), ("lift", "twin/dev-0")])
+@pytest.mark.parametrize(("task", "domain"), [("stack_three", "sim"), ("lift", "twin/dev-0"), ("pick_place", "none")])
 def test_every_task_and_domain_can_be_driven(tmp_path: Path, task: str, domain: str) -> None:
     desk = Desk(Store.create(tmp_path / "s", {}), task, domain)
     assert desk.ticks(3, UP)["steps"] == 3
