@@ -301,6 +301,32 @@ def view(
     output.finish({"files": [str(file) for file in files]}, "\n".join(str(file) for file in files))
 
 
+@app.command(epilog="Example:  handful browse data.zarr --port 8766")
+def browse(
+    store: Annotated[Path, typer.Argument(metavar="STORE", help="A store, or a view.")],
+    host: Annotated[str, typer.Option("--host", help="Address to bind to; not loopback: needs a token.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", help="Its port; 0 takes a free one.")] = 8766,
+    token: Annotated[str | None, typer.Option("--token", help="Instead of a fresh one.")] = None,
+    demos: Annotated[
+        list[Path] | None, typer.Option("--demos", help="Where source demos are; repeat it. Else: the bundled ones.")
+    ] = None,
+    views: Annotated[
+        Path | None, typer.Option("--views", help="Folder to save views into; else the one that holds the store.")
+    ] = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Look at a data set in the browser: filter, play, mark. Serves until a Ctrl-C."""
+    from pipelines import browse as job
+
+    output = Output(as_json, quiet)
+
+    def ready(address: str) -> None:
+        output.finish({"address": address}, f"open {address} to look at {store}; a Ctrl-C here ends it")
+
+    job.run(store=store, host=host, port=port, token=token, demos=demos or [], views=views, ready=ready)
+
+
 @app.command(
     cls=Verb.of(data=".*"),
     epilog="Example:  handful train --data generated.zarr --data real.zarr:3 --preset tiny --out runs/first",

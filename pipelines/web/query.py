@@ -27,7 +27,7 @@ class Clause:
 
     Attributes:
         field: whose facet or range it is; "where" for the free filter.
-        text: the clause in the language of filters.
+        text: the clause in the language of filters; empty for a range without ends, which leaves everything.
     """
 
     field: str
@@ -43,9 +43,8 @@ class Query:
     @property
     def where(self) -> str:
         """The whole filter; empty where everything is wanted."""
-        if len(self.clauses) == 1:
-            return self.clauses[0].text
-        return " and ".join(f"({clause.text})" for clause in self.clauses)
+        texts = [clause.text for clause in self.clauses if clause.text]
+        return texts[0] if len(texts) == 1 else " and ".join(f"({text})" for text in texts)
 
     @classmethod
     def parse(cls, pairs: Iterable[tuple[str, str]]) -> "Query":
@@ -63,9 +62,7 @@ class Query:
         for name, values in asked.items():
             if len(values) > _VALUES:
                 raise InputError(f"'{name}' is given {len(values)} values; at most {_VALUES} are taken")
-            text = _clause(name, values)
-            if text:
-                clauses.append(Clause(name, text))
+            clauses.append(Clause(name, _clause(name, values)))
         return cls(tuple(clauses))
 
 

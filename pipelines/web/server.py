@@ -11,10 +11,13 @@ import asyncio
 import hmac
 import ipaddress
 import json
+import re
 import secrets
+import signal
+import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -47,6 +50,7 @@ _HEADERS = {
 }
 
 
+_TOKEN = re.compile(r"[A-Za-z0-9_-]{12,128}")
 _STRANGERS = ("cross-site", "same-site")
 
 
@@ -65,17 +69,19 @@ class Access:
     token: str | None = field(default=None, repr=False)
 
     @classmethod
-    def of(cls, host: str, port: int) -> "Access":
-        """The access that a host asks for: with a fresh token wherever others could reach it.
+    def of(cls, host: str, port: int, token: str | None = None) -> "Access":
+        """The access that a host asks for: with a token wherever others could reach it, a fresh one unless given.
 
         Raises:
-            InputError: a port outside 0 to 65535, or an empty host.
+            InputError: a port outside 0 to 65535, an empty host, or a token that is short or no part of an address.
         """
         if not 0 <= port <= 65535:
             raise InputError(f"port {port} does not exist; ports are 0 (any free one) to 65535")
         if not host.strip():
             raise InputError("--host is empty; give an address to bind to, e.g. 127.0.0.1 or 0.0.0.0")
-        return cls(host, port, None if is_loopback(host) else secrets.token_urlsafe(24))
+        if token is not None and not _TOKEN.fullmatch(token):
+            raise InputError("--token needs 12 to 128 letters, digits, '-' or '_'; without it a fresh one is made")
+        return cls(host, port, token or (None if is_loopback(host) else secrets.token_urlsafe(24)))
 
     def address(self, port: int) -> str:
         """What a person opens: the URL, with the token where one is needed."""
@@ -276,3 +282,21 @@ async def serving(app: web.Application, access: Access) -> AsyncIterator[str]:
         yield access.address(runner.addresses[0][1])
     finally:
         await asyncio.shield(runner.cleanup())
+
+
+@contextmanager
+def signals(stop: Callable[[], object]) -> Iterator[None]:
+    """Inside, a Ctrl-C or a SIGTERM stops in order; afterwards they do what they did before."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    loop = asyncio.get_running_loop()
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    for number in before:
+        loop.add_signal_handler(number, stop)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            loop.remove_signal_handler(number)
+            signal.signal(number, handler)

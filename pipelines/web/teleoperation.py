@@ -7,10 +7,8 @@ queue of old ones.
 
 import asyncio
 import json
-import signal
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import AsyncExitStack, contextmanager, suppress
+from collections.abc import Callable
+from contextlib import AsyncExitStack, suppress
 from dataclasses import asdict
 from functools import partial
 from typing import Any
@@ -24,7 +22,7 @@ from handful import InputError
 from pipelines.web.drawing import Painter, jpeg, pack
 from pipelines.web.messages import Act, Hello, Message, Steer, Take, parse
 from pipelines.web.operation import Moment, Operation, Plan
-from pipelines.web.server import MAX_MESSAGE, Access, Bucket, make_app, serving
+from pipelines.web.server import MAX_MESSAGE, Access, Bucket, make_app, serving, signals
 from sim.rendering import FrameRenderer
 from trajectories import Episode, Store
 
@@ -377,7 +375,7 @@ async def _operate(
 ) -> None:
     room = Room(plan, store, resolution)
     operation = room.operation
-    with _signals(lambda: room.finish(KeyboardInterrupt())):
+    with signals(lambda: room.finish(KeyboardInterrupt())):
         async with AsyncExitStack() as stack:
             # Closed in this order, last first: nobody listens, nothing drives, nothing draws.
             stack.enter_context(room.painter)
@@ -394,21 +392,3 @@ async def _operate(
         return
     if room.failure is not None:
         raise room.failure
-
-
-@contextmanager
-def _signals(stop: Callable[[], object]) -> Iterator[None]:
-    """Inside, a Ctrl-C or a SIGTERM stops in order; afterwards they do what they did before."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    loop = asyncio.get_running_loop()
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    for number in before:
-        loop.add_signal_handler(number, stop)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            loop.remove_signal_handler(number)
-            signal.signal(number, handler)
