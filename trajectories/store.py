@@ -151,7 +151,10 @@ class Store(Dataset):
             seal = replace(seal, deleted=old.deleted)
         self._require_same(old, seal, catalogue)
         with disk_errors(f"seal of store '{self.path}'"):
-            # The seal first: a store that was killed in between is closed, and its catalogue can be made again.
+            # The seal first: a store that was killed in between is closed, and its catalogue can be made again. That
+            # of an older seal goes before, or it would look like a damaged one.
+            if old is not None and old != seal:
+                index_path(self.path).unlink(missing_ok=True)
             for path, data in ((seal_path(self.path), seal.to_bytes()), (index_path(self.path), catalogue.to_bytes())):
                 if not path.is_file() or path.read_bytes() != data:
                     write_whole(path, data)
