@@ -17,9 +17,9 @@ from generators.planning import (
     BRIDGE,
     Candidate,
     Layout,
+    Library,
     Path,
     PlanOptions,
-    Repertoire,
     Situation,
     candidates,
     follow,
@@ -124,7 +124,7 @@ class Engine:
         options: how.
 
     Raises:
-        InputError: a demo does not show the task.
+        InputError: a demo does not show the task, or none shows what the task may ask for.
     """
 
     def __init__(
@@ -134,7 +134,7 @@ class Engine:
         self.options = options or Options()
         self.task, self.robot = workspace.task, workspace.embodiment
         cut = [[replace(part, demo=fitted(demo, self.robot)) for part in segment(demo, self.task)] for demo in demos]
-        self.repertoires = [Repertoire([s[k] for s in cut], self.task, t) for k, t in enumerate(self.task.subtasks)]
+        self.library = Library(cut, self.task)
 
     def make(self, indices: list[int]) -> ChunkResult:
         """Generate scenes `indices` of the plan."""
@@ -247,7 +247,7 @@ class _Chunk:
         plan = self.options.plan
         situations = [self._situation(world, row, lane, k) for row, lane in enumerate(lanes)]
         queues: list[list[Candidate]] = [
-            candidates(self.engine.repertoires[k], s, plan, self.streams[lane])
+            candidates(self.engine.library.of(k, self.scenes[lane].roles), s, plan, self.streams[lane])
             for s, lane in zip(situations, lanes, strict=True)
         ]
         paths: list[Path | None] = [None] * len(lanes)

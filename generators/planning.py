@@ -6,6 +6,7 @@ tool's: the grasp in the new scene is never quite the demo's, so the difference 
 the robot is to the segment, over whatever stands between. Nothing is executed that the arm cannot follow.
 """
 
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -145,10 +146,10 @@ class Candidate:
 
 
 class Repertoire:
-    """Every demo's segment for one subtask, with what choosing among them needs as arrays over demos.
+    """Segments that serve one subtask alike, with what choosing among them needs as arrays over demos.
 
     Args:
-        segments: this subtask's segment of each demo.
+        segments: this subtask's segment of each demo; the objects they handle are of one make.
         task: the task.
         subtask: the subtask.
     """
@@ -156,8 +157,9 @@ class Repertoire:
     def __init__(self, segments: list[Segment], task: Task, subtask: Subtask) -> None:
         self.segments, self.subtask = segments, subtask
         # (S, 4): turns of the reference, and of the held object, after which it is the same.
-        self.turns = _common_turns(segments, task, subtask.reference)
-        self.held_turns = _common_turns(segments, task, subtask.held) if subtask.held else _UNTURNED
+        roles = segments[0].demo.roles
+        self.turns = task.prop(roles[subtask.reference]).turns
+        self.held_turns = task.prop(roles[subtask.held]).turns if subtask.held else _UNTURNED
         # (D, 7): the reference object as the segment begins, and the tool at the gripper's event.
         self.reference = np.stack([s.demo.objects[s.demo.roles[subtask.reference]][s.start] for s in segments])
         self.key = np.stack([s.demo.target[s.event] for s in segments])
@@ -170,13 +172,53 @@ class Repertoire:
             self.held_in_tool = compose(inverse(tool), np.stack(held))
 
 
-def _common_turns(segments: list[Segment], task: Task, role: str) -> Array:
-    """The symmetries (S, 4) of the objects that play a role in the demos: all must have the same."""
-    names = {s.demo.roles[role] for s in segments}
-    found = {task.prop(name).symmetries for name in names}
-    if len(found) > 1:
-        raise InputError(f"objects in the role '{role}' have different symmetries: {', '.join(sorted(names))}")
-    return np.array(found.pop())
+class Library:
+    """Every demo's segments by subtask, and by the make of what they handle: no can is taken like a carton.
+
+    Args:
+        cut: each demo's segments, one per subtask.
+        task: the task.
+
+    Raises:
+        InputError: the task asks for objects whose handling no demo shows.
+    """
+
+    def __init__(self, cut: list[list[Segment]], task: Task) -> None:
+        self._task = task
+        alike: dict[Hashable, list[Segment]] = {}
+        for part in (part for parts in cut for part in parts):
+            alike.setdefault(self._key(part.subtask, part.demo.roles), []).append(part)
+        self._repertoires = {key: Repertoire(found, task, _subtask(task, found)) for key, found in alike.items()}
+        for k, subtask in enumerate(task.subtasks):
+            roles = [role for role in (subtask.held, subtask.reference) if role]
+            lacking = {
+                " with ".join(f"'{cast[role]}'" for role in roles): None
+                for cast in task.casts()
+                if self._key(k, cast) not in self._repertoires
+            }
+            if lacking:
+                raise InputError(
+                    f"no demo shows subtask '{subtask.name}' of '{task.name}' for {', '.join(lacking)}; "
+                    "add demos of that, since one object's grasp does not fit another's shape"
+                )
+
+    def of(self, subtask: int, roles: Mapping[str, str]) -> Repertoire:
+        """The segments that serve a subtask in a scene.
+
+        Args:
+            subtask: its index.
+            roles: role -> object.
+        """
+        return self._repertoires[self._key(subtask, roles)]
+
+    def _key(self, k: int, roles: Mapping[str, str]) -> Hashable:
+        subtask = self._task.subtasks[k]
+        used = (subtask.reference, subtask.held)
+        return k, *(self._task.prop(roles[role]).make if role else None for role in used)
+
+
+def _subtask(task: Task, segments: list[Segment]) -> Subtask:
+    return task.subtasks[segments[0].subtask]
 
 
 def candidates(

@@ -131,6 +131,8 @@ def build_episode(
     }
     for name, column in workspace.object_qpos.items():
         arrays[f"objects/{name}"] = qpos[:, column : column + 7].astype(np.float32)
+    for name, pose in workspace.fixed_poses(sim, np.array([lane])).items():
+        arrays[f"objects/{name}"] = np.tile(pose.astype(np.float32), (len(qpos), 1))
     for camera, frames in images.items():
         arrays[f"images/{camera}"] = frames
     for field in scene.fields(workspace):

@@ -6,7 +6,7 @@ batch. Registration only names the environments' modules; nothing of them is imp
 
 from gymnasium.envs.registration import register
 
-for _name, _task in (("Lift", "lift"), ("StackThree", "stack_three")):
+for _name, _task in (("Lift", "lift"), ("StackThree", "stack_three"), ("PickPlace", "pick_place")):
     register(
         id=f"handful/{_name}-v0",
         entry_point="scenes.environment:TaskEnvironment",

@@ -127,6 +127,10 @@ BELONGS = {"milk": "bin_milk", "bread": "bin_bread", "cereal": "bin_cereal", "ca
 _IN_THE_WAY = (cube("distractor_1", "purple", 0.03, 0.05), *DISTRACTORS[1:])
 
 
+# Where the tray stands unless a level moves it.
+_TRAY_AT = Region((0.44, 0.44), (0.13, 0.13))
+
+
 @dataclass(frozen=True)
 class TrayReset(Reset):
     """How far scenes lie apart, with the tray.
@@ -136,7 +140,7 @@ class TrayReset(Reset):
         swaps: whether objects and tray may change sides, y for -y.
     """
 
-    tray: Region = Region((0.44, 0.44), (0.13, 0.13))
+    tray: Region = _TRAY_AT
     swaps: bool = False
 
 

@@ -4,8 +4,8 @@ A prop's frame is its own: z up as it stands at rest. Its symmetries are the tur
 same; a demo of one side then serves every other. A prop that is fixed has no joint, and a scene only says where it is.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal
 
@@ -104,6 +104,12 @@ class Prop:
     def joint(self) -> str:
         """Name of a free prop's joint."""
         return f"{self.name}_free"
+
+    @property
+    def make(self) -> Hashable:
+        """What it is to the hand, whatever it is called and coloured: props of one make are handled alike."""
+        shapes = tuple(replace(shape, rgba=None, mass=0.0) for shape in self.shapes if shape.collides)
+        return shapes, self.half, self.symmetries, self.grasps
 
     @property
     def turns(self) -> Array:

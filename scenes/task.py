@@ -150,7 +150,7 @@ class Task(ABC):
         """Every way in which the roles can be given out, so that what demos lack is known before any work."""
         fixed = self.fixed_roles()
         if fixed is None:
-            raise NotImplementedError(f"{type(self).__name__} draws its roles and must say in casts() how they may fall")
+            raise NotImplementedError(f"{type(self).__name__} draws its roles, so it must say in casts() how they fall")
         return (fixed,)
 
     def fixed_roles(self) -> dict[str, str] | None:

@@ -18,6 +18,7 @@ from scenes.task import Task, World, get_task
 from sim.batch import BatchSim
 from sim.embodiment import TABLE_BIT, Embodiment
 from sim.robots import get_embodiment
+from sim.transforms import Array
 
 TABLE_TOP = -0.0031  # nominal height of the table's surface in the robot's base frame [m]
 TIMESTEP = 0.002  # [s]
@@ -70,12 +71,18 @@ class Workspace:
         for name, c in self.object_qvel.items():
             linear = np.linalg.norm(qvel[:, c : c + 3], axis=1)
             speeds[name] = np.maximum(linear, _SPIN_ARM * np.linalg.norm(qvel[:, c + 3 : c + 6], axis=1))
-        for name, body in self.fixed.items():
-            where = [sim.batch.expand(key)[ids, body] for key in ("body_pos", "body_quat")]
-            poses[name], speeds[name] = np.concatenate(where, axis=1), np.zeros(len(ids))
+        for name, pose in self.fixed_poses(sim, ids).items():
+            poses[name], speeds[name] = pose, np.zeros(len(ids))
         tool = self.embodiment.chain.forward(sim.true_joint_position(ids))
         table = sim.batch.expand("body_pos")[ids, self.model.body("table").id, 2] + TABLE_TOP
         return World(poses, speeds, tool, sim.gripper_opening(ids), table)
+
+    def fixed_poses(self, sim: BatchSim, ids: np.ndarray) -> dict[str, Array]:
+        """Where the fixed objects are in scenes `ids`: name -> (n, 7)."""
+        fields = [sim.batch.expand(key) for key in ("body_pos", "body_quat")] if self.fixed else []
+        return {
+            name: np.concatenate([field[ids, body] for field in fields], axis=1) for name, body in self.fixed.items()
+        }
 
     def forbidden_contact(self, sim: BatchSim, ids: np.ndarray) -> np.ndarray:
         """Whether the robot touched the table, or its palm anything, during the last control step, (n,)."""
