@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from generators.demos import Demo
-from generators.planning import Layout, follow
+from generators.planning import BRIDGE, Layout, follow
 from sim.embodiment import Embodiment
 from sim.kinematics import Chain, solve_inverse
 from sim.robots import ROBOTS
@@ -97,21 +97,26 @@ class Pace:
         """For each new step, the step that it is a part of."""
         return np.repeat(np.arange(len(self.counts)), self.counts)
 
+    def part(self) -> np.ndarray:
+        """For each new step, how many of its step's are done with it: 1 or more."""
+        index = self.index()
+        return np.arange(len(index)) - (np.cumsum(self.counts) - self.counts)[index] + 1
+
     def poses(self, start: Array, tool: Array) -> Array:
         """A path of tool poses (T, 7) that began at `start` (7,), with the new steps evenly spaced in the old."""
         before = np.concatenate([start[None], tool[:-1]])
         index = self.index()
-        part = np.arange(len(index)) - (np.cumsum(self.counts) - self.counts)[index] + 1
-        return interpolate(before[index], tool[index], part / self.counts[index])
+        return interpolate(before[index], tool[index], self.part() / self.counts[index])
 
     def layout(self, start: Array, layout: Layout) -> Layout:
-        """A layout that began at `start` (7,), at this pace."""
+        """A layout that began at `start` (7,), at this pace; what leads up to a demo's step counts as a bridge."""
         index = self.index()
+        arrived = self.part() == self.counts[index]
         return Layout(
             self.poses(start, layout.tool),
             layout.gripper[index],
-            layout.demo[index],
-            layout.step[index],
+            np.where(arrived, layout.demo[index], BRIDGE),
+            np.where(arrived, layout.step[index], BRIDGE),
             None if layout.guess is None else layout.guess[index],
             int(self.counts[: layout.event].sum()),
         )
