@@ -195,8 +195,8 @@ def test_going_back_to_a_checkpoint_leaves_no_trace() -> None:
 def test_a_checkpoint_may_be_gone_back_to_twice_and_by_a_longer_way() -> None:
     session = Session(build_workspace("lift"), scene())
     start = session.checkpoint()
-    for seed in (1, 2):
-        for command in wander(seed, 400):
+    for seed, steps in ((1, 340), (2, 20)):  # the first is longer than the tape has room for at its start
+        for command in wander(seed, steps):
             session.step(command, 0)
             if session.outcome is not None:
                 break
