@@ -26,9 +26,10 @@ def attempt_at(task: str) -> Attempt:
     return Attempt(workspace, draw_scene(workspace, get_domain("none"), "recording", 0, 0), hand)
 
 
-def test_a_stack_by_hand_has_a_checkpoint_after_each_subtask() -> None:
+@pytest.mark.parametrize("task", ["stack_three", "pick_place"])
+def test_a_whole_task_by_hand_has_a_checkpoint_after_each_subtask(task: str) -> None:
     """The hand does what the scripted operator would, through the same keys and speed limits as a person's."""
-    workspace, attempt = build_workspace("stack_three"), attempt_at("stack_three")
+    workspace, attempt = build_workspace(task), attempt_at(task)
     session, hand = attempt.session, attempt.hand
     guide = ScriptedOperator()
     guide.begin(attempt.scene, workspace, np.random.default_rng(3))
@@ -41,15 +42,16 @@ def test_a_stack_by_hand_has_a_checkpoint_after_each_subtask() -> None:
         attempt.step()
         told += [hand.done] if hand.done > before else []
     assert session.outcome is Outcome.SUCCESS
-    assert told == [1, 2, 3, 4]
-    assert [mark.why for mark in attempt.marks] == ["start", *["subtask done"] * 4]
+    count = len(workspace.task.subtasks)
+    assert told == list(range(1, count + 1))
+    assert [mark.why for mark in attempt.marks] == ["start", *["subtask done"] * count]
     episode, _ = attempt.finish()
     validate(episode)
-    np.testing.assert_array_equal(np.unique(episode.arrays["subtask"]), [0, 1, 2, 3])
+    np.testing.assert_array_equal(np.unique(episode.arrays["subtask"]), np.arange(count))
     cut = segment(demo_of(episode, workspace.task, 0, "here", ""), workspace.task)
     # A checkpoint lies where a demonstration is cut, so going back to one is going back to a subtask's beginning.
-    marks = [mark.checkpoint.steps for mark in attempt.marks[1:4]]
-    np.testing.assert_allclose(marks, [part.end for part in cut[:3]], atol=1)
+    marks = [mark.checkpoint.steps for mark in attempt.marks[1:count]]
+    np.testing.assert_allclose(marks, [part.end for part in cut[:-1]], atol=1)
     assert episode.meta.extra["checkpoints"] == [mark.checkpoint.steps for mark in attempt.marks[1:]]
 
 
