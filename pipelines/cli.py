@@ -274,6 +274,7 @@ def inspect(
     store: Annotated[Path, typer.Argument(metavar="STORE")],
     verify: Annotated[bool, typer.Option("--verify", help="Hash every file again.")] = False,
     content: Annotated[bool, typer.Option("--content", help="Hold what episodes hold against rules.")] = False,
+    coverage: Annotated[bool, typer.Option("--coverage", help="How much of each randomised range it covers.")] = False,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -281,7 +282,7 @@ def inspect(
     from pipelines.inspection import inspect as job
 
     output = Output(as_json, quiet)
-    result, table = job(store, verify, content, output.progress)
+    result, table = job(store, verify, content, output.progress, coverage)
     output.finish(result, table, failed=not result["ok"])
 
 

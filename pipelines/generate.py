@@ -27,7 +27,8 @@ from handful import InputError, JobError, __version__, unknown_name
 from pipelines.configuration import project_commit, resolve, to_plain
 from pipelines.executors import check_workers, run_tasks
 from pipelines.progress import Reporter
-from scenes.domains import get_domain
+from scenes.domains import Domain, get_domain
+from scenes.randomization import get_axis
 from scenes.task import get_task, split_task
 from scenes.workspace import build_workspace
 from sim.rendering import FrameRenderer
@@ -55,15 +56,26 @@ class GenerationConfig:
     chunk: int = 32
     # What scenes are drawn from.
     domain: str = "sim"
+    # Axes that are drawn otherwise than the domain says: axis -> a value, [low, high], or e.g. {choice: [a, b]}.
+    randomization: dict[str, Any] = field(default_factory=dict, hash=False)
     # How images are stored: "lossless", or "jpeg:Q" with a quality Q of 50 to 100.
     image_codec: str = _LOSSLESS
 
     def __post_init__(self) -> None:
         if self.chunk < 1:
             raise InputError(f"chunk must be at least 1 scene, got {self.chunk}")
-        get_domain(self.domain)
+        for axis in self.scenes_from().randomization.differences(get_domain(self.domain).randomization):
+            if get_axis(axis).group == "sensor":
+                raise InputError(
+                    f"randomization.{axis} is what a camera does to a frame; frames are stored without it, so that "
+                    "whoever reads them can add it"
+                )
         if self.image_codec != _LOSSLESS:
             parse_quality(self.image_codec)
+
+    def scenes_from(self) -> Domain:
+        """What scenes are drawn from: the domain, with the axes that are drawn otherwise."""
+        return get_domain(self.domain, self.randomization)
 
 
 @dataclass(frozen=True)
@@ -95,7 +107,7 @@ def make_chunk(job: ChunkJob) -> dict[str, Any]:
 def _engine(task: str, demos: str, seed: int, config: GenerationConfig, embodiment: str = PANDA) -> Engine:
     workspace = build_workspace(task, embodiment)
     seeds = load_demos(demos, workspace.task, CONTROL_RATE)
-    return Engine(workspace, seeds, get_domain(config.domain), seed, config.engine)
+    return Engine(workspace, seeds, config.scenes_from(), seed, config.engine)
 
 
 def _plan_from_text(text: str) -> dict[str, Any]:
@@ -224,6 +236,7 @@ def make_plan(
         "algorithm": algorithm,
         "scenes": scenes,
         "config": _deciding(to_plain(config)),
+        "randomization": config.scenes_from().randomization.to_plain(),
         **images,
         "model": engine.workspace.model_hash,
         "versions": versions,
@@ -244,7 +257,8 @@ def _continued(plan: dict[str, Any], out: str | Path, progress: Reporter) -> dic
 def _deciding(config: dict[str, Any]) -> dict[str, Any]:
     """A configuration without what decides no content, and without what the plan says for itself."""
     engine = {name: value for name, value in config["engine"].items() if name != "threads"}
-    return {**{name: value for name, value in config.items() if name != "image_codec"}, "engine": engine}
+    said_elsewhere = ("image_codec", "randomization")
+    return {**{name: value for name, value in config.items() if name not in said_elsewhere}, "engine": engine}
 
 
 def digest_of_demos(path: Path) -> str:

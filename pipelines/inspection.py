@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 
 def inspect(
-    path: Path, verify: bool, content: bool = False, progress: Reporter | None = None
+    path: Path, verify: bool, content: bool = False, progress: Reporter | None = None, coverage: bool = False
 ) -> tuple[dict[str, Any], RenderableType]:
     """Look into a store.
 
@@ -34,10 +34,12 @@ def inspect(
         verify: hash every file again.
         content: read every episode and hold it against the table of rules.
         progress: where progress is shown; None: nowhere.
+        coverage: hold every episode's ledger against what its scene was drawn from.
 
     Returns:
         The keys of `--json` (a count that damage hides is None), and what a person is shown. `findings` has what came
-        of each rule that an episode breaks; None where content was not looked at, or damage hides it.
+        of each rule that an episode breaks; None where content was not looked at, or damage hides it. `coverage` has
+        each domain's axes; None where it was not looked at, or damage hides it.
 
     Raises:
         InputError: no store there.
@@ -69,11 +71,20 @@ def inspect(
         )
     findings = None if results is None else [result for result in results if result.episodes]
     unsound = any(result.rule.severity == "error" for result in findings or ())
+    covered = None
+    if coverage:
+        # Only here, so that a store can be looked into where no simulator is installed.
+        from pipelines.coverage import coverage_of, coverage_table
+
+        covered = _read(lambda: coverage_of(store), problems)
+        hidden = Text("\nwhat it covers is hidden by damage", style="bold")
+        tables.append(hidden if covered is None else coverage_table(covered))
     answer = {
         **record,
         "ok": not problems and not unsound,
         "problems": problems,
         "findings": None if findings is None else [result.to_json() for result in findings],
+        "coverage": None if covered is None else {name: [a.to_plain() for a in axes] for name, axes in covered.items()},
     }
     return answer, Group(*tables)
 
@@ -82,7 +93,8 @@ def _look_at_content(store: Dataset, progress: Reporter) -> list[RuleResult]:
     # Only here, so that a store can be looked into where no simulator is installed.
     from sim.robots import ROBOTS
 
-    chains = {name: robot.chain for name, robot in ROBOTS.items()}
+    names = store.index().categories["embodiment"].values
+    chains = {name: ROBOTS[name].chain for name in names if name in ROBOTS}
     limits = {name: JointLimits(chain.lower, chain.upper, chain.max_speed) for name, chain in chains.items()}
     with progress("look at content", len(store)) as bar:
         return validate_content(store, limits, progress=bar.update)

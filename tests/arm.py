@@ -5,7 +5,7 @@ from collections.abc import Callable
 import mujoco
 import numpy as np
 
-from scenes.domains import get_domain
+from scenes.domains import Domain, get_domain
 from scenes.scene import Scene, draw_scene, load_scenes
 from scenes.workspace import Workspace, build_workspace
 from sim.batch import BatchSim
@@ -23,10 +23,11 @@ def nothing() -> None:
 class Arm:
     """One scene, driven."""
 
-    def __init__(self, task: str = "lift", domain: str = "none", seed: int = 0, index: int = 0) -> None:
+    def __init__(self, task: str = "lift", domain: str | Domain = "none", seed: int = 0, index: int = 0) -> None:
         self.workspace: Workspace = build_workspace(task)
         self.sim = BatchSim(self.workspace.model, self.workspace.embodiment, 1)
-        self.scene: Scene = draw_scene(self.workspace, get_domain(domain), "recording", seed, index)
+        drawn_from = get_domain(domain) if isinstance(domain, str) else domain
+        self.scene: Scene = draw_scene(self.workspace, drawn_from, "recording", seed, index)
         load_scenes(self.sim, self.workspace, LANE, [self.scene])
         self.command = self.sim.joint_position(LANE)
         self.gripper = 1.0

@@ -27,6 +27,7 @@ from pipelines.quickstart import QuickstartConfig
 from pipelines.rollouts import RolloutConfig
 from policies.config import load_config
 from policies.language import Vocabulary
+from scenes import randomization
 from scenes.domains import SIM, TWIN_DEV_0
 from scenes.monitor import Strictness
 from scenes.outcome import Outcome
@@ -370,12 +371,19 @@ def test_the_options_of_generation_are_the_codes() -> None:
         expected.append((f"engine.noise.{field.name}", str(field.default), str(field.default)))
     config = GenerationConfig()
     rest = {"engine.threads": config.engine.threads, "chunk": config.chunk, "domain": config.domain}
+    rest["randomization"] = config.randomization
     rest["image_codec"] = config.image_codec
     expected += [(name, str(value), str(value)) for name, value in rest.items()]
     assert columns("docs/generation.md", "option", 3) == expected
     groups = {field.name for field in dataclasses.fields(config.engine)}
     assert groups == {"plan", "noise", "threads", "cameras", "resolution"}
-    assert {field.name for field in dataclasses.fields(config)} == {"engine", "chunk", "domain", "image_codec"}
+    assert {field.name for field in dataclasses.fields(config)} == {
+        "engine",
+        "chunk",
+        "domain",
+        "randomization",
+        "image_codec",
+    }
 
 
 def test_the_options_of_evaluation_are_the_codes() -> None:
@@ -422,6 +430,23 @@ def test_the_twin_differs_from_training_as_the_page_says() -> None:
     sim, twin = SIM.randomization, TWIN_DEV_0.randomization
     expected = [(name, spelled(sim[name]), spelled(twin[name])) for name in sim.differences(twin)]
     assert columns("docs/evaluation.md", "axis", 3) == expected
+
+
+def test_the_axes_are_the_codes() -> None:
+    presets = (randomization.NONE, randomization.DEFAULT, randomization.WIDE)
+    for group in randomization.GROUPS:
+        axes = [axis for axis in randomization.AXES.values() if axis.group == group]
+        expected = [(a.name, *(spelled(preset[a.name]) for preset in presets), a.unit, a.says) for a in axes]
+        assert columns("docs/randomization.md", f"{group} axis", 6) == expected
+
+
+def test_the_colosseums_axes_are_covered_by_those_that_the_page_names() -> None:
+    expected = []
+    for name in randomization.COLOSSEUM:
+        covering = [f"`{axis.name}`" for axis in randomization.AXES.values() if name in axis.colosseum]
+        expected.append((name, ", ".join(covering)))
+    found = columns("docs/randomization.md", "Colosseum axis", 2)
+    assert [(name, re.sub("`", "", ours)) for name, ours in found] == [(n, re.sub("`", "", o)) for n, o in expected]
 
 
 def test_limits_of_the_robot_are_those_of_the_model() -> None:

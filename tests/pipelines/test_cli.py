@@ -340,7 +340,7 @@ def test_inspect_prints_the_contracts_keys(handful, tmp_path):
     code, out, err = handful("inspect", str(tmp_path / "s"), "--verify", "--json")
     assert code == 0
     record = json.loads(out)
-    assert list(record) == ["episodes", "frames", "parts", "bytes", "ok", "problems", "findings"]
+    assert list(record) == ["episodes", "frames", "parts", "bytes", "ok", "problems", "findings", "coverage"]
     assert (record["episodes"], record["frames"], record["parts"], record["ok"]) == (6, 72, 2, True)
     assert "whole" in err
 

@@ -15,9 +15,9 @@ from trajectories import Episode, Store
 from trajectories.rules import RULES
 
 
-def shown(path, verify=False, content=False) -> str:
+def shown(path, verify=False, content=False, coverage=False) -> str:
     buffer = io.StringIO()
-    Console(file=buffer, width=160).print(inspect(path, verify, content)[1])
+    Console(file=buffer, width=160).print(inspect(path, verify, content, coverage=coverage)[1])
     return buffer.getvalue()
 
 
@@ -58,7 +58,8 @@ def test_a_store_without_images_or_episodes_can_be_inspected(tmp_path):
     assert "none: states and actions only" in shown(bare.path)
     empty = Store.create(tmp_path / "empty", {"kind": "test"})
     record, _ = inspect(empty.path, verify=True)
-    assert record == {"episodes": 0, "frames": 0, "parts": 0, "bytes": 0, "ok": True, "problems": [], "findings": None}
+    want = {"episodes": 0, "frames": 0, "parts": 0, "bytes": 0, "ok": True, "problems": []}
+    assert record == {**want, "findings": None, "coverage": None}
     assert "0 in 0 parts" in shown(empty.path)
 
 
@@ -155,3 +156,23 @@ def test_what_people_demonstrated_is_sound(tmp_path, capsys):
     words = ["import", "isaaclab-mimic", str(path), "--task", "stack_three", "--out", str(out)]
     assert not app(words, standalone_mode=False)
     require_sound(out)
+
+
+def test_coverage_is_held_against_what_the_store_was_drawn_from(tmp_path):
+    """Ten scenes under an override of one axis, whose range is the plan's and not the domain's."""
+    from pipelines.generate import run
+    from pipelines.progress import Reporter
+
+    overrides = ["chunk=5", "randomization.latency=[0.01,0.03]", "randomization.lamps=1"]
+    out, quiet = tmp_path / "s.zarr", Reporter(quiet=True)
+    run("lift", None, out, 10, None, (), 84, 0, 0, None, "handful", False, overrides, quiet)
+    result, _ = inspect(out, False, coverage=True)
+    axes = {axis["axis"]: axis for axis in result["coverage"]["sim"]}
+    assert axes["latency"]["values"] == result["episodes"]
+    assert axes["latency"]["outside"] == 0
+    assert 0.3 <= axes["latency"]["share"] < 1.0
+    assert axes["mass_factor"]["values"] == 3 * result["episodes"]
+    assert "lamps" not in axes
+    text = shown(out, coverage=True)
+    assert "coverage of domain sim" in text
+    assert inspect(out, False)[0]["coverage"] is None

@@ -1,0 +1,73 @@
+"""What a data set covers of what its scenes were drawn from: `handful inspect --coverage`, and the table of axes."""
+
+from collections import defaultdict
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from scenes.domains import DOMAINS
+from scenes.randomization import AXES, Randomization
+from scenes.randomization.coverage import STRETCHES, AxisCoverage, coverage
+from trajectories.dataset import Dataset
+
+_BLOCKS = " ▁▂▃▄▅▆▇█"
+
+
+def coverage_of(dataset: Dataset) -> dict[str, list[AxisCoverage]]:
+    """Each domain's axes, in a store or a view. Domains that are not ours (imported data) have none.
+
+    Args:
+        dataset: what to look at; reads every episode's metadata.
+    """
+    ledgers: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for episode in range(len(dataset)):
+        meta = dataset.meta(episode)
+        ledgers[meta.domain].append(meta.ledger)
+    drawn_from = {name: domain.randomization for name, domain in DOMAINS.items()}
+    if "randomization" in dataset.plan:
+        # A generated store says itself what it was drawn from.
+        drawn_from[dataset.plan["config"]["domain"]] = Randomization(dataset.plan["randomization"])
+    return {name: coverage(kept, drawn_from[name]) for name, kept in ledgers.items() if name in drawn_from}
+
+
+def coverage_table(found: dict[str, list[AxisCoverage]]) -> RenderableType:
+    """What a person is shown of the coverage, the axes with gaps first."""
+    if not any(found.values()):
+        return Text("\nnothing was randomised in these episodes", style="bold")
+    tables: list[RenderableType] = []
+    for domain, axes in found.items():
+        table = Table(title=f"\ncoverage of domain {domain}", box=None, title_justify="left", title_style="bold")
+        for heading in ("axis", "values", "covered", "", "gaps", "outside"):
+            table.add_column(heading, justify="right" if heading in ("values", "covered", "outside") else "left")
+        for axis in sorted(axes, key=lambda axis: axis.share):
+            gaps = ", ".join(" to ".join(map(_spelled, gap)) for gap in axis.gaps)
+            table.add_row(
+                axis.axis, f"{axis.values:,}", f"{axis.share:.0%}", _bars(axis.counts), gaps or "-", f"{axis.outside:,}"
+            )
+        tables.append(table)
+    tables.append(Text(f"\ncovered: the share of {STRETCHES} equally likely stretches of a range that hold a value"))
+    return Group(*tables)
+
+
+def randomization_table(randomization: Randomization) -> RenderableType:
+    """Every axis: what it is drawn from, and what it is."""
+    table = Table(box=None)
+    for heading in ("group", "axis", "drawn from", "unit", "what it is"):
+        table.add_column(heading, overflow="fold")
+    last = ""
+    for group, name, drawn, unit in randomization.rows():
+        style = "" if randomization[name].varies else "dim"
+        table.add_row(group if group != last else "", name, drawn, unit, AXES[name].says, style=style)
+        last = group
+    return table
+
+
+def _bars(counts: tuple[int, ...]) -> str:
+    most = max((*counts, 1))
+    return "".join(_BLOCKS[-(-count * (len(_BLOCKS) - 1) // most)] for count in counts)
+
+
+def _spelled(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
