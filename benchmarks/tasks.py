@@ -29,7 +29,7 @@ from sim.batch import BatchSim
 from sim.kinematics import solve_inverse
 
 _LANES = 25
-TASKS = tuple(f"{task}{level}" for task in ("lift", "stack_three") for level in ("", ":D1"))
+TASKS = tuple(f"{task}{level}" for task in ("lift", "stack", "stack_three", "square") for level in ("", ":D1"))
 
 
 def attempt(indices: list[int], task: str, domain: str, embodiment: str) -> list[str]:

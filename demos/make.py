@@ -16,7 +16,7 @@ from trajectories import Store
 
 HERE = Path(__file__).resolve().parent
 # Task -> seed of its scenes: one whose first ten ask for every object more than once, where a task has several.
-SEEDS = {"lift": 0, "stack_three": 0, "pick_place": 1}
+SEEDS = {"lift": 0, "stack": 0, "stack_three": 0, "square": 0, "pick_place": 1}
 
 
 def main() -> None:

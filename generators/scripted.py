@@ -149,11 +149,12 @@ class ScriptedOperator:
         found = solve_inverse(
             self._robot.chain, poses.reshape(-1, 7), np.tile(home, (2 * len(ways), 1)), home, iterations=40
         )
-        reached = (found.reached() & (found.limit_margin > _JOINT_ROOM)).reshape(-1, 2).all(axis=1)
+        free = found.reached() & (found.limit_margin > _JOINT_ROOM)
+        reached = free.reshape(-1, 2)
         others = tuple(prop for prop in self._task.props if prop not in used)
         points = outlines(others, np.array([world.objects[prop.name][0] for prop in others]).reshape(-1, 7))
         for i in near:
-            if reached[i] and palm_is_clear(poses[i], points, _PALM_ROOM, self._robot.hand):
+            if reached[i].all() and palm_is_clear(poses[i], points, _PALM_ROOM, self._robot.hand):
                 return ways[i].copy()
         return ways[near[0]].copy()
 

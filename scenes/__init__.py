@@ -6,7 +6,15 @@ batch. Registration only names the environments' modules; nothing of them is imp
 
 from gymnasium.envs.registration import register
 
-for _name, _task in (("Lift", "lift"), ("StackThree", "stack_three"), ("PickPlace", "pick_place")):
+_TASKS = {
+    "Lift": "lift",
+    "Stack": "stack",
+    "StackThree": "stack_three",
+    "Square": "square",
+    "PickPlace": "pick_place",
+}
+
+for _name, _task in _TASKS.items():
     register(
         id=f"handful/{_name}-v0",
         entry_point="scenes.environment:TaskEnvironment",

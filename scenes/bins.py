@@ -256,10 +256,9 @@ class PickPlace(Task):
         on_floor = np.abs(inside[:, 2] - (half + FLOOR - HEIGHT / 2)) < HEIGHT_TOLERANCE
         return between & on_floor & (quat_rotate(inside[:, 3:], np.array([0.0, 0.0, 1.0]))[:, 2] > UPRIGHT)
 
-    def instructions(self, roles: dict[str, str]) -> tuple[str, ...]:
-        """The task's sentences for a scene, which name the object and, some of them, the bin's colour."""
-        words = {"target": self.prop(roles["target"]).noun, "bin": self.colours[roles["bin"]]}
-        return tuple(sentence.format(**words) for sentence in self.sentences)
+    def words(self, roles: dict[str, str]) -> dict[str, str]:
+        """Sentences name the object and, some of them, the bin's colour."""
+        return {"target": self.prop(roles["target"]).noun, "bin": self.colours[roles["bin"]]}
 
 
 def _mirrored(region: Region) -> Region:

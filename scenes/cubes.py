@@ -1,7 +1,9 @@
-"""The cube tasks: `lift` and `stack_three`, on the table, with the cubes and ranges of the Franka cube-stack benchmark.
+"""The cube tasks: `lift`, `stack`, `stack_three`; cubes and ranges are those of the Franka cube-stack benchmark.
 
 Three cubes of 46.8 mm stand at x 0.40 to 0.60 m, y -0.10 to 0.10 m, yaw -1 to 1 rad, at least 0.10 m apart.
 """
+
+import itertools
 
 import numpy as np
 
@@ -54,6 +56,19 @@ class Lift(_Cubes):
         "hold the {target} cube in the air",
         "get the {target} block up from the table",
     )
+    held_out = (
+        "please grab the {target} cube and hold it in the air",
+        "take the {target} block up from the table",
+        "pick the {target} cube up",
+        "lift the {target} block off the table",
+        "get the {target} cube up and hold it",
+    )
+    unseen = (
+        "hoist the {target} cube",
+        "elevate the {target} block above the surface",
+        "fetch me the {target} one",
+        "bring the {target} cube to a higher position",
+    )
 
     def casts(self) -> tuple[dict[str, str], ...]:
         """Any of the three cubes is the target."""
@@ -69,6 +84,52 @@ class Lift(_Cubes):
         height = target[:, 2] - EDGE / 2 - world.table_height
         near = np.linalg.norm(target[:, :3] - world.tool[:, :3], axis=1) < 0.04
         return (height >= LIFT_HEIGHT) & near
+
+
+class Stack(_Cubes):
+    """Stack the cube of one named colour on the cube of another; the third is left alone."""
+
+    name = "stack"
+    subtasks = (Subtask("grasp", "grasp", "upper"), Subtask("stack", "place", "lower", held="upper"))
+    ends_in_release = True
+    horizon = 220
+    sentences = (
+        "stack the {upper} cube on the {lower} cube",
+        "put the {upper} cube on the {lower} cube",
+        "place the {upper} block on top of the {lower} block",
+        "set the {upper} cube down on the {lower} one",
+        "pick up the {upper} cube and put it on the {lower} cube",
+        "take the {upper} block and stack it on the {lower} block",
+        "the {upper} cube goes on top of the {lower} cube",
+        "move the {upper} cube onto the {lower} cube",
+    )
+    held_out = (
+        "stack the {upper} block on top of the {lower} one",
+        "take the {upper} cube and place it on the {lower} cube",
+        "pick up the {upper} block and set it down on the {lower} block",
+        "move the {upper} one onto the {lower} block",
+        "the {upper} block goes on the {lower} cube",
+    )
+    unseen = (
+        "balance the {upper} cube atop its {lower} neighbour",
+        "make {lower} the base and let {upper} rest above",
+        "crown the {lower} block with the {upper} piece",
+        "build a tower of two with {upper} above {lower}",
+    )
+
+    def casts(self) -> tuple[dict[str, str], ...]:
+        """Any two of the three cubes, either way round."""
+        return tuple({"upper": a, "lower": b} for a, b in itertools.permutations(self.own, 2))
+
+    def draw_roles(self, rng: np.random.Generator) -> dict[str, str]:
+        """Any of them, equally often."""
+        casts = self.casts()
+        return casts[rng.integers(len(casts))]
+
+    def goal(self, world: World, roles: dict[str, np.ndarray]) -> np.ndarray:
+        """The one stands upright on the other, and that on the table."""
+        upper, lower = (pick(world.objects, self.objects, roles[role]) for role in ("upper", "lower"))
+        return _on_table(lower, world) & stacked(upper, lower)
 
 
 class StackThree(_Cubes):
@@ -93,6 +154,19 @@ class StackThree(_Cubes):
         "first the {middle} cube onto the {bottom} one, then the {top} cube onto the {middle} one",
         "tower the cubes: {top} on {middle} on {bottom}",
     )
+    held_out = (
+        "build a stack of three cubes: {bottom} below, {middle} in the middle, {top} on top",
+        "first put the {middle} block on the {bottom} block, then place the {top} block on top",
+        "make a tower with {bottom} at the bottom, then {middle}, then {top}",
+        "pile the {top} cube on the {middle} one and the {middle} one on the {bottom} one",
+        "stack the cubes in the order {bottom}, {middle}, {top}",
+    )
+    unseen = (
+        "{bottom}, {middle}, {top}: that is how the column should rise from the table",
+        "balance {top} over {middle} over {bottom}",
+        "assemble a pillar from {bottom} upwards through {middle} to {top}",
+        "let {bottom} carry {middle} and {middle} carry {top}",
+    )
 
     def fixed_roles(self) -> dict[str, str]:
         """The order never changes."""
@@ -105,8 +179,12 @@ class StackThree(_Cubes):
     def goal(self, world: World, roles: dict[str, np.ndarray]) -> np.ndarray:
         """Each cube stands upright on the one below, the lowest on the table."""
         bottom, middle, top = (pick(world.objects, self.objects, roles[r]) for r in ("bottom", "middle", "top"))
-        on_table = np.abs(bottom[:, 2] - EDGE / 2 - world.table_height) < STACK_HEIGHT_TOLERANCE
-        return on_table & stacked(middle, bottom) & stacked(top, middle)
+        return _on_table(bottom, world) & stacked(middle, bottom) & stacked(top, middle)
+
+
+def _on_table(cube: Array, world: World) -> np.ndarray:
+    """Whether each cube (n, 7) stands on the table, on any face."""
+    return np.abs(cube[:, 2] - EDGE / 2 - world.table_height) < STACK_HEIGHT_TOLERANCE
 
 
 def stacked(upper: Array, lower: Array) -> np.ndarray:

@@ -6,7 +6,7 @@ that lifted the red cube serves a scene that asks for the blue one.
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -15,6 +15,9 @@ from handful import unknown_name
 from scenes.placement import Range, Region, check_room, place
 from scenes.props import Prop
 from sim.transforms import Array
+
+# Which of a task's sentences are meant; see `Task`.
+Sentences = Literal["sentences", "held_out", "unseen"]
 
 
 @dataclass(frozen=True)
@@ -63,11 +66,13 @@ class Reset:
         region: where objects start.
         table_height: what is added to the height that the domain draws for the table [m].
         distractors: objects that the task is not about.
+        elsewhere: object -> where it starts, for those that do not start in `region`.
     """
 
     region: Region
     table_height: Range = (0.0, 0.0)
     distractors: tuple[Prop, ...] = ()
+    elsewhere: Mapping[str, Region] = field(default_factory=dict)
 
 
 class Task(ABC):
@@ -91,8 +96,9 @@ class Task(ABC):
     apart: float = 0.0
     # How far the scripted operator's hand is off, one standard deviation along each axis, as it lets go [m].
     placing_error: float = 0.002
-    # Sentences that mean the same and are never in training data.
+    # Sentences that mean the same and are never in training data: made of the same words, and with words besides.
     held_out: tuple[str, ...] = ()
+    unseen: tuple[str, ...] = ()
     # Sentences; {role} stands for the colour of the object in that role. The first is the canonical one.
     sentences: tuple[str, ...]
 
@@ -117,8 +123,8 @@ class Task(ABC):
         return self.levels[self.level]
 
     def regions(self) -> dict[str, Region]:
-        """Where each object may start; by default all of them in the level's one region."""
-        return dict.fromkeys(self.objects, self.reset.region)
+        """Where each object may start."""
+        return {name: self.reset.elsewhere.get(name, self.reset.region) for name in self.objects}
 
     def draw_poses(self, rng: np.random.Generator) -> dict[str, Array]:
         """Draw where the objects stand at this level: name -> (7,) pose relative to the table's surface."""
@@ -157,9 +163,14 @@ class Task(ABC):
         """Role -> object where every scene has the same; None where it is drawn."""
         return None
 
-    def instructions(self, roles: dict[str, str]) -> tuple[str, ...]:
-        """The task's sentences for a scene, the canonical one first."""
-        return tuple(s.format(**{role: self.colours[name] for role, name in roles.items()}) for s in self.sentences)
+    def words(self, roles: dict[str, str]) -> dict[str, str]:
+        """What sentences say for each role that they name: role -> words; by default the colours of the objects."""
+        return {role: self.colours[name] for role, name in roles.items() if name in self.colours}
+
+    def instructions(self, roles: dict[str, str], which: Sentences = "sentences") -> tuple[str, ...]:
+        """The task's sentences for a scene, the canonical one first; or those that training never shows."""
+        words = self.words(roles)
+        return tuple(sentence.format(**words) for sentence in getattr(self, which))
 
 
 def pick(poses: dict[str, Array], objects: tuple[str, ...], index: np.ndarray) -> Array:
@@ -187,9 +198,10 @@ def get_task(name: str) -> Task:
         InputError: no such task or level; the message lists them.
     """
     from scenes.bins import PickPlace
-    from scenes.cubes import Lift, StackThree
+    from scenes.cubes import Lift, Stack, StackThree
+    from scenes.nut import Square
 
-    tasks: dict[str, type[Task]] = {task.name: task for task in (Lift, StackThree, PickPlace)}
+    tasks: dict[str, type[Task]] = {task.name: task for task in (Lift, Stack, StackThree, Square, PickPlace)}
     base, level = split_task(name)
     if base not in tasks:
         raise unknown_name("task", base, tasks)
