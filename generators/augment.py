@@ -36,10 +36,11 @@ from scenes.outcome import Outcome
 from scenes.scene import Scene, draw_scene, load_scenes, restart_scenes
 from scenes.sensing import measure_joints
 from scenes.task import World
+from scenes.views import views_for
 from scenes.workspace import Workspace
 from sim.batch import BatchSim
+from sim.cameras import Channel, open_renderer
 from sim.embodiment import Embodiment
-from sim.rendering import FrameRenderer
 from sim.transforms import Array
 from trajectories import Episode
 
@@ -88,6 +89,9 @@ class Options:
     noise: MotionNoise = field(default_factory=MotionNoise)
     cameras: tuple[str, ...] = ()
     resolution: int = 84
+    # Beside the images of each camera: how far away everything is, and what it is.
+    depth: bool = False
+    segmentation: bool = False
     threads: int = 1
 
     def __post_init__(self) -> None:
@@ -406,9 +410,13 @@ class _Chunk:
         if not self.options.cameras or not self.kept:
             return
         size = self.options.resolution
-        with FrameRenderer(self.workspace.model, size, size) as renderer:
+        channels: list[Channel] = ["rgb"]
+        channels += ["depth"] if self.options.depth else []
+        channels += ["segmentation"] if self.options.segmentation else []
+        with open_renderer(self.workspace.model, size, size, views=views_for(self.workspace)) as renderer:
             for lane, episode in self.kept.items():
-                self.kept[lane] = with_images(episode, self.sim.batch.get_model(lane), renderer, self.options.cameras)
+                model = self.sim.batch.get_model(lane)
+                self.kept[lane] = with_images(self.workspace, episode, model, renderer, self.options.cameras, channels)
 
 
 def _source(demo: Demo, robot: Embodiment) -> dict[str, Any]:

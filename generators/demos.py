@@ -72,7 +72,7 @@ def _load(store: Dataset, i: int, path: str | Path, task: Task, control_rate: fl
     if abs(meta.control_rate - control_rate) > 1e-6:
         raise InputError(f"demo {i} in '{path}' was recorded at {meta.control_rate} Hz; this needs {control_rate} Hz")
     stored = store.keys()
-    keys = [k for k in stored if not k.startswith(("images/", "model/")) and k != "state"]
+    keys = [k for k in stored if not k.startswith(("images/", "depth/", "segmentation/", "model/")) and k != "state"]
     return demo_of(store.episode(i, keys), task, i, path, store.plan_digest)
 
 

@@ -16,7 +16,6 @@ from sim.cameras import Channel, Renderer, describe, mount_of, open_renderer, po
 from sim.transforms import Array
 from trajectories import Episode
 
-
 # Depth is stored in whole millimetres; what is farther than they reach is as far as they reach.
 _FARTHEST = np.iinfo(np.uint16).max
 

@@ -30,8 +30,9 @@ from pipelines.progress import Reporter
 from scenes.domains import Domain, get_domain
 from scenes.randomization import get_axis
 from scenes.task import get_task, split_task
+from scenes.views import check_names
 from scenes.workspace import build_workspace
-from sim.rendering import FrameRenderer
+from sim.cameras import open_renderer
 from trajectories import Store, open_dataset
 from trajectories.jpeg import parse_quality
 from trajectories.views import content_digest
@@ -200,6 +201,9 @@ def configure(algorithm: str, cameras: tuple[str, ...], resolution: int, overrid
     config = resolve(GenerationConfig, None, [*preset, *overrides])
     if config.image_codec != _LOSSLESS and not cameras:
         raise InputError(f"image_codec={config.image_codec} has no images to encode; give --cameras as well")
+    for name in ("depth", "segmentation"):
+        if getattr(config.engine, name) and not cameras:
+            raise InputError(f"engine.{name}=true has no camera to look through; give --cameras as well")
     engine = replace(config.engine, cameras=tuple(cameras), resolution=resolution)
     return replace(config, engine=engine)
 
@@ -208,12 +212,9 @@ def check_cameras(task: str, cameras: tuple[str, ...], embodiment: str = PANDA) 
     """Refuse cameras that the task's world does not have, and rendering where no OpenGL works."""
     if not cameras:
         return
-    model = build_workspace(task, embodiment).model
-    known = [model.camera(i).name for i in range(model.ncam)]
-    for camera in cameras:
-        if camera not in known:
-            raise unknown_name("camera", camera, known)
-    with FrameRenderer(model, 16, 16):
+    workspace = build_workspace(task, embodiment)
+    check_names(workspace, cameras)
+    with open_renderer(workspace.model, 16, 16):
         pass
 
 

@@ -69,7 +69,7 @@ def array_chunks(specs: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
 
 def chunk_rows(key: str, row_bytes: int) -> int:
     """How many rows of a key are compressed together."""
-    if key.startswith("images/"):
+    if key.startswith(("images/", "depth/", "segmentation/")):
         return int(np.clip(_IMAGE_BYTES // max(row_bytes, 1), *_IMAGE_ROWS))
     return int(np.clip(_CHUNK_BYTES // max(row_bytes, 1), 1, 1024))
 

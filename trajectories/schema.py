@@ -13,6 +13,8 @@ and the integrator state once more after the last action (T + 1 rows).
     observation/gripper_opening      T      (1,)         float32  [0, 1], 1 = fully open
     observation/tool_pose_in_base    T      (7,)         float32  m, unit quaternion (w, x, y, z)
     images/<camera>                  T      (H, W, 3)    uint8    sRGB, as rendered: no sensor noise
+    depth/<camera>                   T      (H, W)       uint16   mm along the viewing axis
+    segmentation/<camera>            T      (H, W)       uint8    number of what is seen, see extra["instances"]
     action/executed                  T      (J + 1,)     float32  absolute joint targets [rad], gripper opening [0, 1]
     action/intended                  T      (J + 1,)     float32  the same before motion noise was added
     action/tool_pose_in_base         T      (7,)         float32  the tool pose that action/intended aims at
@@ -62,6 +64,8 @@ SCHEMA: tuple[Key, ...] = (
     Key("observation/gripper_opening", "step", "float32", 1, "[0, 1], 1 = open"),
     Key("observation/tool_pose_in_base", "step", "float32", 1, "m, quaternion wxyz"),
     Key("images/", "step", "uint8", 3, "sRGB"),
+    Key("depth/", "step", "uint16", 2, "mm along the viewing axis"),
+    Key("segmentation/", "step", "uint8", 2, "number of what is seen"),
     Key("action/executed", "step", "float32", 1, "rad, then gripper opening [0, 1]"),
     Key("action/intended", "step", "float32", 1, "rad, then gripper opening [0, 1]"),
     Key("action/tool_pose_in_base", "step", "float32", 1, "m, quaternion wxyz"),
@@ -138,7 +142,9 @@ class EpisodeMeta:
     versions: dict[str, str] = field(default_factory=dict)
     # The GL renderer's own name where images were rendered.
     gl_renderer: str | None = None
-    # camera -> {"height", "width", "fovy" [deg], "pose_in_base" (7,) or null when it moves}.
+    # camera -> {"height", "width", "fovy" [deg], "intrinsics" (3, 3) [pixels], "body" that carries it, "pose_in_body"
+    # (7,), "pose_in_base" (7,) or null when it moves}; it looks along its -z, its y points up. Imported data may know
+    # less.
     cameras: dict[str, dict[str, Any]] = field(default_factory=dict)
     # Seed demos by index, as named in source/demo: [{"store", "episode", "operator"}].
     sources: tuple[dict[str, Any], ...] = ()
