@@ -247,3 +247,59 @@ def test_control_steps_last_as_long_as_they_say(scenes: list[Scene]) -> None:
     run(sim, actions(4))
     assert float(np.ravel(time)[0]) - before == pytest.approx(4 / 20.0)
     assert sim.steps_per_control() * sim.model.opt.timestep == pytest.approx(1 / 20.0)
+
+
+def jittered(scenes: list[Scene], jitter: float, key: int) -> BatchSim:
+    workspace = build_workspace("lift")
+    sim = loaded(scenes[:1], np.array([0]))
+    timing = Actuation(np.array([0.01]), np.array([jitter]), np.array([key], np.uint64))
+    sim.reset(np.array([0]), scenes[0].qpos(workspace)[None], timing)
+    return sim
+
+
+def test_jitter_repeats_by_its_key_and_differs_by_it(scenes: list[Scene]) -> None:
+    plan, lane = actions(12, 1), np.array([0])
+    states = [run(jittered(scenes, jitter, key), plan, lane) for jitter, key in ((0.02, 1), (0.02, 1), (0.02, 2))]
+    np.testing.assert_array_equal(states[0], states[1])
+    assert (states[0] != states[2]).any()
+    assert (states[0] != run(jittered(scenes, 0.0, 1), plan, lane)).any()
+
+
+def test_jitter_only_ever_makes_late_and_by_no_more_than_it_says(scenes: list[Scene]) -> None:
+    lane, late = np.array([0]), []
+    sim = jittered(scenes, 0.02, 7)
+    for action in actions(300, 1):
+        late.append(float(sim._lateness(lane)[0]))
+        sim.step(lane, action)
+    assert 0.0 <= min(late) < 0.001
+    assert 0.019 < max(late) <= 0.02
+    assert np.mean(late) == pytest.approx(0.01, abs=0.002)
+
+
+def test_a_snapshot_remembers_where_the_jitter_was(scenes: list[Scene]) -> None:
+    plan, lane = actions(20, 1), np.array([0])
+    sim = jittered(scenes, 0.02, 3)
+    run(sim, plan[:8], lane)
+    saved = sim.snapshot(lane)
+    first = run(sim, plan[8:], lane)
+    sim.restore(lane, saved)
+    np.testing.assert_array_equal(run(sim, plan[8:], lane), first)
+
+
+def test_jitter_and_latency_together_fit_the_memory(scenes: list[Scene]) -> None:
+    with pytest.raises(InputError, match=r"latency 0.160 s is outside \[0, 0.15\] s"):
+        BatchSim(build_workspace("lift").model, PANDA, 1).reset(
+            np.array([0]), scenes[0].qpos(build_workspace("lift"))[None], Actuation(np.array([0.14]), np.array([0.02]))
+        )
+
+
+def test_slow_fingers_close_later(scenes: list[Scene]) -> None:
+    workspace, lane = build_workspace("lift"), np.array([0])
+    openings = []
+    for factor in (1.0, 0.5):
+        sim = loaded(scenes[:1], lane)
+        sim.reset(lane, scenes[0].qpos(workspace)[None], Actuation(np.zeros(1), finger_speed=np.array([factor])))
+        for _ in range(3):
+            sim.step(lane, np.append(sim.joint_position(lane)[0], 0.0)[None])
+        openings.append(1.0 - float(sim.gripper_opening(lane)[0]))
+    assert openings[1] == pytest.approx(openings[0] / 2, rel=0.2)
