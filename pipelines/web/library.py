@@ -137,7 +137,9 @@ class Library:
             "steps": int(lengths.sum()),
             "seconds": float((lengths / rates).sum()),
             "where": query.where,
-            "facets": [*self._facets(query), *self._demos(query)],
+            "facets": sorted(
+                [*self._facets(query), *self._demos(query)], key=lambda facet: facet["field"] == "instruction"
+            ),
             "ranges": self._ranges(query),
             "progress": self.progress(),
         }
@@ -261,7 +263,9 @@ class Library:
             asked = any(clause.field == field for clause in query.clauses)
             if (every > 0).sum() > 1 or asked or field in ("task", "domain", "outcome"):
                 counts = np.bincount(column.codes[self._others(query, field)], minlength=size)
-                found.append(_facet(field, list(column.values), counts, every))
+                # Sentences are many, and long.
+                most = 8 if field == "instruction" else MOST_VALUES
+                found.append(_facet(field, list(column.values), counts, every, most))
         return found
 
     def _demos(self, query: Query) -> list[dict[str, Any]]:
@@ -290,7 +294,9 @@ class Library:
         if not self.columns.complete:
             return [*texts, *numbers]
         drawn = [f"ledger.{name}" for name in (*self.columns.numbers, *self.columns.texts)]
-        return [*texts, *numbers, *sorted(name for name in drawn if self._varies(name))]
+        # Looks have by far the most axes, so they come last.
+        varying = sorted(drawn, key=lambda name: (name.startswith("ledger.appearance."), name))
+        return [*texts, *numbers, *(name for name in varying if self._varies(name))]
 
     def _varies(self, field: str) -> bool:
         extent = self._extent(field)
@@ -337,6 +343,7 @@ class Library:
             "field": field,
             "kind": "numbers",
             "edges": edges.tolist(),
+            "extent": list(self._extent(field) or ()),
             "whole": column.dtype.kind != "f",
             "every": np.bincount(codes, minlength=len(edges))[: len(edges) - 1].tolist(),
             "counts": counts.tolist(),

@@ -153,7 +153,7 @@ async function open(episode, step = 0) {
   find("nothing").hidden = true;
   find("opened").hidden = false;
   find("episode-error").hidden = true;
-  find("contacts-note").textContent = "\u00a0";
+  find("contacts-note").textContent = "";
   find("provenance").replaceChildren();
   showMark();
   remember();
@@ -357,7 +357,7 @@ async function showCoverage(mine) {
       state.filter.set(data.y_axis, `${text(y0)}..${text(y1)}`);
       apply();
     }, go),
-    ...[["x", data.x_axis, data.extent.slice(0, 2)], ["y", data.y_axis, data.extent.slice(2)]].map(([axis, field, edges]) => make("div", { class: "tools" }, make("span", { class: "quiet" }, `${axis} [m]`), ends({ field, edges }, state.all(field)[0], (low, high) => state.range(field, low, high)))),
+    ...[["x", data.x_axis, data.extent.slice(0, 2)], ["y", data.y_axis, data.extent.slice(2)]].map(([axis, field, edges]) => make("div", { class: "tools" }, make("span", { class: "quiet" }, `${axis} [m]`), ends({ field, extent: edges }, state.all(field)[0], (low, high) => state.range(field, low, high)))),
     data.dots.length < data.matching ? make("p", { class: "quiet" }, `${whole(data.dots.length)} of them drawn, evenly spread`) : ""));
   const none = found.maps.length === 0 && found.progress.ready ? make("p", { class: "missing" }, "Nothing says where objects started: the ledger has no poses.") : "";
   find("coverage").replaceChildren(make("h2", {}, "Where objects started, seen from above"), reading(found.progress) ?? "",

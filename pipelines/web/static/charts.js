@@ -47,9 +47,9 @@ function described({ edges, counts, every }) {
 /** Two boxes for the ends of a range; `asked` is "low..high" or undefined. */
 export function ends(data, asked, chosen) {
   const [low, high] = asked ? asked.split("..") : ["", ""];
-  const box = (value, placeholder, name) => make("input", { type: "number", step: "any", value, placeholder: short(placeholder).replaceAll(",", ""), "aria-label": `${words(data.field)} ${name}` });
-  const least = box(low, data.edges[0], "at least");
-  const greatest = box(high, data.whole ? data.edges.at(-1) - 1 : data.edges.at(-1), "at most");
+  const box = (value, placeholder, name) => make("input", { type: "number", step: "any", value, placeholder: short(placeholder).replaceAll(",", ""), "aria-label": `${data.field} ${name}` });
+  const least = box(low, data.extent[0], "at least");
+  const greatest = box(high, data.extent[1], "at most");
   const change = () => chosen(least.value, greatest.value);
   least.addEventListener("change", change);
   greatest.addEventListener("change", change);
@@ -57,7 +57,7 @@ export function ends(data, asked, chosen) {
 }
 
 /** Buttons with bars for a column of few values. */
-export function bars({ field, values, more }, chosen, pick, { name = words } = {}) {
+export function bars({ field, values, more }, chosen, pick, { name = words, compact = false } = {}) {
   const most = Math.max(1, ...values.map((entry) => entry.every));
   const rows = values.map(({ value, count, every }) => {
     const fill = make("span", { class: "fill" }), all = make("span", { class: "fill all" });
@@ -65,7 +65,7 @@ export function bars({ field, values, more }, chosen, pick, { name = words } = {
     all.style.width = `${100 * (every / most)}%`;
     const button = make("button", { class: "value", "aria-pressed": String(chosen.includes(String(value))), "data-field": field, "data-value": String(value),
       title: `${whole(count)} of ${whole(every)}` }, all, fill,
-    make("span", { class: "name" }, name(value)), make("span", { class: "figure quiet" }, count === every ? whole(count) : `${whole(count)} / ${whole(every)}`));
+    make("span", { class: "name" }, name(value)), make("span", { class: "figure quiet" }, count === every || compact ? whole(count) : `${whole(count)} / ${whole(every)}`));
     button.addEventListener("click", () => pick(String(value)));
     return button;
   });
@@ -131,10 +131,10 @@ function grid(context, side, margin, back, at) {
   for (let y = Math.ceil(yl / step) * step; y <= yh; y += step) {
     const [px] = at(0, y);
     line(context, px, margin, px, side - margin);
-    context.fillText(y.toFixed(digits), px - 10, side - 10);
+    context.fillText(y.toFixed(digits), px - 10, side - 17);
   }
   context.fillText("x [m], away from the robot", 2, 14);
-  context.fillText("y [m]", side - 32, side - 10);
+  context.fillText("y [m], to the robot's left", margin, side - 3);
 }
 
 function line(context, a, b, c, d) {

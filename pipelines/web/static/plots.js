@@ -2,7 +2,7 @@
 
 import { hue, HUES, short, words } from "./tools.js";
 
-const LEFT = 88, RIGHT = 86, GAP = 7, TOP = 4, AXIS = 20;
+const LEFT = 122, RIGHT = 86, GAP = 7, TOP = 4, AXIS = 20;
 const BRIDGE = "#dddcd6", INK = "#222428", QUIET = "#62656b", GRID = "#ecebe6";
 
 export class Plots {
@@ -52,6 +52,7 @@ export class Plots {
   layout() {
     const ratio = devicePixelRatio || 1;
     this.width = this.canvas.parentElement.clientWidth;
+    if (!this.width) return;  // not on screen
     let y = TOP;
     this.placed = this.data ? this.rows().map((row) => { const placed = { ...row, y }; y += row.height + GAP; return placed; }) : [];
     this.height = this.data ? y + AXIS : 120;
@@ -148,6 +149,7 @@ export class Plots {
 
   draw(at) {
     this.at = at;
+    if (!this.width) return;
     const context = this.canvas.getContext("2d"), ratio = devicePixelRatio || 1;
     context.setTransform(1, 0, 0, 1, 0, 0);
     context.drawImage(this.still, 0, 0);
