@@ -25,7 +25,7 @@ from tests.arm import LANE, Arm
 
 ELEMENTS = elements_of(get_task("lift:D1"), PANDA)
 DRAWN_PER_SCENE = [name for name, axis in AXES.items() if axis.group != "sensor"]
-TASKS = ("lift", "stack_three", "lift:D1")
+TASKS = ("lift", "stack", "stack_three", "square", "pick_place", "lift:D1", "square:D2", "pick_place:D2")
 
 
 @cache
