@@ -303,7 +303,7 @@ class _Chunk:
     ) -> None:
         for (row, layout), path, ok in zip(laid.items(), joints, feasible, strict=True):
             if ok or not self.options.plan.screening:
-                paths[row] = Path(path, layout.tool, layout.gripper, layout.demo, layout.step, layout.event)
+                paths[row] = Path(path, layout.tool, layout.gripper, layout.demo, layout.step, layout.away)
 
     def _execute(self, lanes: np.ndarray, paths: list[Path], k: int) -> None:
         """Follow each lane's path to its end, or until its outcome is known."""
@@ -325,7 +325,7 @@ class _Chunk:
 
     def _loudness(self, path: Path, t: int) -> float:
         """Factor on the motion noise at step t of a path: none while waiting."""
-        return 0.0 if path.event is None else self.options.noise.loudness(abs(t - path.event))
+        return 0.0 if path.away is None else self.options.noise.loudness(int(path.away[t]))
 
     def _step(
         self,

@@ -118,6 +118,7 @@ class Pace:
             np.where(arrived, layout.demo[index], BRIDGE),
             np.where(arrived, layout.step[index], BRIDGE),
             None if layout.guess is None else layout.guess[index],
+            layout.away[index],
             int(self.counts[: layout.event].sum()),
         )
 

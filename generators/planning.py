@@ -84,7 +84,8 @@ class Path:
         gripper: (T,) openings [0, 1].
         demo: (T,) index of the demo, BRIDGE on bridges.
         step: (T,) step of that demo, BRIDGE on bridges.
-        event: index of the segment's gripper event; None while waiting, when nothing should move.
+        away: (T,) control steps of the demo to or from the segment's gripper event; None while waiting, when nothing
+            should move.
     """
 
     joints: Array
@@ -92,7 +93,7 @@ class Path:
     gripper: Array
     demo: np.ndarray
     step: np.ndarray
-    event: int | None
+    away: np.ndarray | None
 
     def __len__(self) -> int:
         return len(self.gripper)
@@ -348,6 +349,7 @@ class Layout:
     demo: np.ndarray  # (T,)
     step: np.ndarray  # (T,)
     guess: Array | None  # (T, J)
+    away: np.ndarray  # (T,)
     event: int
 
 
@@ -370,7 +372,7 @@ def lay_out(candidate: Candidate, situation: Situation, options: PlanOptions) ->
         across_joints = situation.command + fade * (demo.joints[first] - situation.command)
         guess = np.concatenate([across_joints, demo.joints[first:last]])
     event = segment.event - segment.start - join + count
-    return Layout(poses, gripper, from_demo, from_step, guess, event)
+    return Layout(poses, gripper, from_demo, from_step, guess, np.abs(np.arange(len(poses)) - event), event)
 
 
 def is_clear(layout: Layout, situation: Situation, options: PlanOptions) -> bool:

@@ -36,7 +36,7 @@ def sweep(steps: int) -> tuple[np.ndarray, Layout]:
     event = steps // 2
     closing = np.where(np.arange(steps) < event, 1.0, 0.0)
     demo, step = np.zeros(steps, int), np.arange(steps)
-    return start, Layout(straight(start, end, steps), closing, demo, step, None, event)
+    return start, Layout(straight(start, end, steps), closing, demo, step, None, abs(step - event), event)
 
 
 def slow(robot: Embodiment, speed: float) -> Embodiment:
@@ -112,6 +112,7 @@ def test_a_pace_spreads_a_step_evenly_and_keeps_its_ends() -> None:
     np.testing.assert_allclose(slowed.tool[[0, 1, 4, 5, 7, 8]], layout.tool, atol=1e-12)
     moves = np.linalg.norm(np.diff(slowed.tool[1:5, :3], axis=0), axis=1)
     np.testing.assert_allclose(moves, moves.mean(), rtol=1e-9)
+    assert slowed.away.tolist() == [3, 2, 1, 1, 1, 0, 1, 1, 2]
     assert slowed.gripper[slowed.event] == 0.0
     assert slowed.gripper[slowed.event - 1] == 1.0
 
