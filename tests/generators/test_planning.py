@@ -1,16 +1,18 @@
 """Planning: segments move rigidly with their object, bridges clear what is in the way, arms keep their limits."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from generators.demos import Demo
+from generators.demos import Demo, load_demos
 from generators.planning import (
     BRIDGE,
     PLAIN,
     Candidate,
+    Library,
     PlanOptions,
     Repertoire,
     Situation,
@@ -21,13 +23,15 @@ from generators.planning import (
     lay_out,
     palm_is_clear,
 )
-from generators.segmentation import segment
+from generators.segmentation import Segment, segment
+from handful import InputError
 from scenes.cubes import EDGE
 from scenes.task import get_task
 from sim.panda import PANDA
 from sim.transforms import angle_between, compose, inverse
 
-LIFT, STACK = get_task("lift"), get_task("stack_three")
+BUNDLED = Path(__file__).resolve().parents[2] / "demos"
+LIFT, STACK, PICK = get_task("lift"), get_task("stack_three"), get_task("pick_place")
 DOWN = [0.0, 1.0, 0.0, 0.0]
 OPTIONS = PlanOptions()
 TABLE = -0.0031
@@ -262,3 +266,40 @@ def test_the_palm_notices_a_cube_beneath_it() -> None:
     assert palm_is_clear(tool, corners(cube(0.5, 0.0)), 0.004, PANDA.hand)
     assert not palm_is_clear(tool, corners(cube(0.5, 0.0, z=0.13)), 0.004, PANDA.hand)
     assert palm_is_clear(tool, np.zeros((0, 3)), 0.004, PANDA.hand)
+
+
+@pytest.fixture(scope="module")
+def groceries() -> list[list[Segment]]:
+    """The segments of each bundled demo."""
+    return [segment(demo, PICK) for demo in load_demos(BUNDLED / "pick_place", PICK, 20.0)]
+
+
+@pytest.mark.parametrize("cast", PICK.casts(), ids=lambda cast: cast["target"])
+def test_a_demo_serves_only_objects_of_the_make_it_shows(groceries: list[list[Segment]], cast: dict[str, str]) -> None:
+    library = Library(groceries, PICK)
+    for k in range(len(PICK.subtasks)):
+        found = library.of(k, cast).segments
+        assert len(found) >= 2
+        assert {s.demo.roles["target"] for s in found} == {cast["target"]}
+        assert {s.subtask for s in found} == {k}
+
+
+def test_a_demo_of_a_cube_serves_every_cube_of_its_size(lift_demos: list[Demo]) -> None:
+    library = Library([segment(demo, LIFT) for demo in lift_demos], LIFT)
+    for cast in LIFT.casts():
+        assert [s.demo.index for s in library.of(0, cast).segments] == [0, 1, 2]
+
+
+def test_an_object_that_no_demo_shows_is_named(groceries: list[list[Segment]]) -> None:
+    without = [parts for parts in groceries if parts[0].demo.roles["target"] not in ("can", "milk")]
+    with pytest.raises(InputError, match=r"no demo shows subtask 'grasp' of 'pick_place' for 'milk', 'can'"):
+        Library(without, PICK)
+
+
+@pytest.mark.parametrize("cast", PICK.casts(), ids=lambda cast: cast["target"])
+def test_the_turns_are_those_of_what_is_handled(groceries: list[list[Segment]], cast: dict[str, str]) -> None:
+    library = Library(groceries, PICK)
+    turns = 8 if cast["target"] == "can" else 2
+    assert len(library.of(0, cast).turns) == turns
+    assert len(library.of(1, cast).held_turns) == turns
+    assert len(library.of(1, cast).turns) == 4  # a bin's
