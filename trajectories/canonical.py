@@ -44,12 +44,11 @@ def canonical_json(value: Any, what: str = "record") -> bytes:
         InputError: the value is not JSON, or holds NaN or infinity.
     """
     try:
-        text = json.dumps(
+        return json.dumps(
             value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False, default=_plain
-        )
+        ).encode()
     except (TypeError, ValueError) as error:
         raise InputError(f"{what} cannot be written as JSON: {error}") from error
-    return text.encode()
 
 
 def sha256(data: bytes) -> str:

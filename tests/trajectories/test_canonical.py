@@ -44,3 +44,8 @@ def test_a_file_keeps_its_old_content_when_writing_fails(tmp_path, monkeypatch):
         write_whole(path, b"new")
     assert path.read_bytes() == b"old"
     assert os.listdir(tmp_path) == ["seal.json"]
+
+
+def test_text_that_is_no_unicode_is_refused():
+    with pytest.raises(InputError, match="metadata cannot be written as JSON: 'utf-8' codec can't encode"):
+        canonical_json({"name": "\udc80"}, "metadata")
