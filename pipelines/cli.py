@@ -191,26 +191,35 @@ def export(
     output.finish(result, f"{result['episodes']:,} episodes, {result['frames']:,} frames in {out}")
 
 
-@app.command(epilog="Example:  handful scenes --task stack_three --grid 4 --out scenes.png")
+@app.command(epilog="Example:  handful scenes --task stack_three:D1 --grid 36 --out scenes.png")
 def scenes(
     task: Task,
-    grid: Annotated[int, typer.Option("--grid", min=1, max=20, help="Draw a grid of N x N scenes.")] = 4,
+    grid: Annotated[int, typer.Option("--grid", metavar="N", min=1, max=400, help="Draw N scenes.")] = 16,
     out: Annotated[
         Path | None, typer.Option("--out", help="PNG to write; without it the draws are only listed.")
     ] = None,
+    cameras: Annotated[str, typer.Option("--cameras", metavar="A,B", help="Cameras to look through.")] = "front,wrist",
+    domain: Annotated[str, typer.Option("--domain", help="What scenes are drawn from.")] = "sim",
     seed: Seed = 0,
     embodiment: Robot = "panda",
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Show drawn scenes and list what is randomised."""
+    """Show drawn scenes, and list what is randomised and what was drawn."""
     from pipelines import scenes as job
-    from pipelines.tables import scenes_text
+    from pipelines.coverage import scenes_shown
 
     output = Output(as_json, quiet)
-    result = job.run(task=task, grid=grid, out=out, seed=seed, embodiment=embodiment)
-    shown = f"{grid * grid} scenes of {task} in {out}" if out else scenes_text(result)
-    output.finish({"scenes": result["scenes"]}, shown)
+    result = job.run(
+        task=task,
+        grid=grid,
+        out=out,
+        seed=seed,
+        domain=domain,
+        embodiment=embodiment,
+        cameras=_names("camera", cameras),
+    )
+    output.finish(result, scenes_shown(result, out))
 
 
 @app.command(

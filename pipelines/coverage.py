@@ -1,12 +1,15 @@
 """What a data set covers of what its scenes were drawn from: `handful inspect --coverage`, and the table of axes."""
 
 from collections import defaultdict
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from pipelines.tables import scenes_text
 from scenes.domains import DOMAINS
 from scenes.randomization import AXES, Randomization
 from scenes.randomization.coverage import STRETCHES, AxisCoverage, coverage
@@ -62,6 +65,14 @@ def randomization_table(randomization: Randomization) -> RenderableType:
         table.add_row(group if group != last else "", name, drawn, unit, AXES[name].says, style=style)
         last = group
     return table
+
+
+def scenes_shown(result: Mapping[str, Any], out: str | Path | None) -> RenderableType:
+    """What a person is shown of drawn scenes: the distributions, then what was drawn, or where its picture is."""
+    table = randomization_table(Randomization(result["randomization"]))
+    count = len(result["scenes"])
+    told = f"{count} scene{'s' if count != 1 else ''} in {out}" if out else scenes_text(result)
+    return Group(table, Text(), Text(told))
 
 
 def _bars(counts: tuple[int, ...]) -> str:

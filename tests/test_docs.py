@@ -370,13 +370,16 @@ def test_the_options_of_generation_are_the_codes() -> None:
     for field in dataclasses.fields(MotionNoise):
         expected.append((f"engine.noise.{field.name}", str(field.default), str(field.default)))
     config = GenerationConfig()
-    rest = {"engine.threads": config.engine.threads, "chunk": config.chunk, "domain": config.domain}
+    rest: dict[str, Any] = {
+        f"engine.{name}": getattr(config.engine, name) for name in ("depth", "segmentation", "threads")
+    }
+    rest |= { "chunk": config.chunk, "domain": config.domain}
     rest["randomization"] = config.randomization
     rest["image_codec"] = config.image_codec
     expected += [(name, str(value), str(value)) for name, value in rest.items()]
     assert columns("docs/generation.md", "option", 3) == expected
     groups = {field.name for field in dataclasses.fields(config.engine)}
-    assert groups == {"plan", "noise", "threads", "cameras", "resolution"}
+    assert groups == {"plan", "noise", "depth", "segmentation", "threads", "cameras", "resolution"}
     assert {field.name for field in dataclasses.fields(config)} == {
         "engine",
         "chunk",

@@ -130,6 +130,7 @@ def test_generate_passes_every_option(handful, install):
         "address": "local",
         "algorithm": "plain",
         "dry_run": True,
+        "embodiment": "panda",
         "overrides": ["motion.noise=0.1", "a.b=[1]"],
     }
 
@@ -325,10 +326,11 @@ def test_record_import_export_scenes_and_quickstart_pass_their_options(handful, 
         "action": "intended",
         "next_obs": False,
     }
-    scenes = install("scenes", {"scenes": [], "randomisation": {}})
-    code, out, _ = handful("scenes", "--task", "lift", "--grid", "2", "--out", "s.png", "--json")
-    assert (code, json.loads(out)) == (0, {"scenes": []})
-    assert scenes.called == {"task": "lift", "grid": 2, "out": Path("s.png"), "seed": 0}
+    scenes = install("scenes", {"scenes": [], "randomization": {}})
+    code, out, _ = handful("scenes", "--task", "lift", "--grid", "2", "--out", "s.png", "--cameras", "side", "--json")
+    assert (code, json.loads(out)) == (0, {"scenes": [], "randomization": {}})
+    asked = {"domain": "sim", "embodiment": "panda", "cameras": ("side",)}
+    assert scenes.called == {"task": "lift", "grid": 2, "out": Path("s.png"), "seed": 0, **asked}
     quickstart = install("quickstart", {"report": "q/report.html", "generation": {}, "training": {}, "evaluation": {}})
     code, out, _ = handful("quickstart", "--out", "q")
     assert (code, out) == (0, "report: q/report.html\n")
