@@ -22,6 +22,8 @@ BUDGET = 1 << 29
 _TEXTS, _LIST, _MESSAGES = 4096, 32, 1000
 # Steps of `source/demo` that are read at once, and episodes between two looks at whether to stop.
 _RUN, _BATCH = 1 << 18, 16
+# Work between two rests [s].
+_SPELL = 0.01
 
 
 @dataclass
@@ -67,9 +69,10 @@ class Columns:
         Args:
             dataset: what has these episodes.
             stopped: asked now and then; true ends the reading.
-            rest: how long to leave the interpreter to other threads after every few episodes [s].
+            rest: how long to leave the interpreter to other threads now and then [s].
         """
         self._read_demos(dataset, stopped)
+        woken = time.perf_counter()
         for start in range(0, self.episodes, _BATCH):
             if stopped():
                 return
@@ -86,8 +89,9 @@ class Columns:
                 self.texts = {axis: Category(codes, tuple(values)) for axis, (codes, values) in self._codes.items()}
                 self._codes = {}
             self.done = stop
-            if rest:
+            if rest and time.perf_counter() - woken > _SPELL:
                 time.sleep(rest)
+                woken = time.perf_counter()
 
     def _note(self, episode: int, error: Exception) -> None:
         if len(self.damaged) < _MESSAGES:
