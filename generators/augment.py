@@ -7,11 +7,12 @@ pure function of the plan and its index.
 """
 
 from dataclasses import dataclass, field, replace
+from itertools import product
 from typing import Any
 
 import numpy as np
 
-from generators.crossing import crossed, extra_wait, fitted
+from generators.crossing import crossed, extra_wait, fitted, paced
 from generators.demos import Demo
 from generators.planning import (
     BRIDGE,
@@ -255,34 +256,36 @@ class _Chunk:
             for s, lane in zip(situations, lanes, strict=True)
         ]
         paths: list[Path | None] = [None] * len(lanes)
-        for turn in range(_SCREENED):
+        # What the arm can follow at the demo's speed comes first, then what it can follow more slowly.
+        turns = product((False, True), range(_SCREENED)) if plan.screening else [(False, 0)]
+        for slowly, turn in turns:
             rows = [row for row, path in enumerate(paths) if path is None and turn < len(queues[row])]
             laid = {row: lay_out(queues[row][turn], situations[row], plan) for row in rows}
             if plan.screening:
                 laid = {row: layout for row, layout in laid.items() if is_clear(layout, situations[row], plan)}
             if laid:
-                self._follow(laid, situations, paths)
-            if not plan.screening:
-                break
+                self._follow(laid, situations, paths, slowly)
         for row, lane in enumerate(lanes):
             if paths[row] is None:
                 self.monitor.outcome[lane] = Outcome.UNREACHABLE
         return paths
 
-    def _follow(self, laid: dict[int, Layout], situations: list[Situation], paths: list[Path | None]) -> None:
-        """Turn layouts into paths where the arm can follow them."""
+    def _follow(
+        self, laid: dict[int, Layout], situations: list[Situation], paths: list[Path | None], slowly: bool
+    ) -> None:
+        """Turn layouts into paths where the arm can follow them, at their own speed or more slowly."""
         own = {row: layout.guess for row, layout in laid.items() if layout.guess is not None}
         if own:
-            joints, feasible = follow(
-                self.engine.robot.chain,
-                [laid[row].tool for row in own],
-                list(own.values()),
-                np.stack([situations[row].command for row in own]),
-                self.sim.timing.rate,
-            )
-            self._take({row: laid[row] for row in own}, joints, feasible, paths)
+            chain, rate, guesses = self.engine.robot.chain, self.sim.timing.rate, list(own.values())
+            layouts, commands = [laid[row] for row in own], np.stack([situations[row].command for row in own])
+            if slowly:
+                starts = [situations[row].tool for row in own]
+                layouts, joints, feasible = paced(chain, layouts, guesses, starts, commands, rate)
+            else:
+                joints, feasible = follow(chain, [layout.tool for layout in layouts], guesses, commands, rate)
+            self._take(dict(zip(own, layouts, strict=True)), joints, feasible, paths)
         others = [row for row in laid if row not in own]
-        if others:
+        if others and not slowly:  # crossing slows down by itself
             self._cross({row: laid[row] for row in others}, situations, paths)
 
     def _cross(self, laid: dict[int, Layout], situations: list[Situation], paths: list[Path | None]) -> None:

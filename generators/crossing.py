@@ -160,6 +160,26 @@ def crossed(
         counts[layout.event] += wait
         changed.append(Pace(counts).layout(start, layout))
     guesses = seek(chain, robot.home, [layout.tool for layout in changed], commands)
+    return paced(chain, changed, guesses, starts, commands, rate)
+
+
+def paced(
+    chain: Chain, layouts: list[Layout], guesses: list[Array], starts: list[Array], commands: Array, rate: float
+) -> tuple[list[Layout], list[Array], np.ndarray]:
+    """Follow layouts as `follow` does, those that are too fast for the arm at a pace it can keep.
+
+    Args:
+        chain: the arm.
+        layouts: n layouts.
+        guesses: per layout, (T_i, J) angles near which to search [rad].
+        starts: n tool poses (7,) just before each begins.
+        commands: (n, J) joint targets just before each begins.
+        rate: control rate [Hz].
+
+    Returns:
+        The n layouts as they are to be followed, and what `follow` says of them.
+    """
+    changed, guesses = list(layouts), list(guesses)
     joints, feasible = follow(chain, [layout.tool for layout in changed], guesses, commands, rate)
     paces = {i: slower(chain, joints[i], commands[i], rate) for i in np.flatnonzero(~feasible)}
     again = [i for i, pace in paces.items() if pace is not None]

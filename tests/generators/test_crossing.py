@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from generators.augment import Engine, Options
-from generators.crossing import Pace, crossed, extra_wait, fitted, seek, slower
+from generators.crossing import Pace, crossed, extra_wait, fitted, paced, seek, slower
 from generators.demos import Demo
-from generators.planning import BRIDGE, Layout
+from generators.planning import BRIDGE, Layout, follow
 from scenes.domains import get_domain
 from scenes.workspace import build_workspace
 from sim.embodiment import Embodiment
@@ -167,3 +167,20 @@ def test_a_robots_own_demos_are_not_said_to_be_anothers(lift_demos: list[Demo]) 
     result = Engine(build_workspace("lift"), lift_demos, get_domain("none"), 0, Options()).make([0, 1])
     assert result.episodes
     assert all("embodiment" not in source for episode in result.episodes for source in episode.meta.sources)
+
+
+def test_what_is_too_fast_for_the_arm_is_followed_more_slowly_and_the_rest_as_it_is() -> None:
+    robot, command = UR5E, UR5E.home[None]
+    start, hasty = sweep(4)
+    _, easy = sweep(80)
+    layouts, starts, commands = [hasty, easy], [start, start], np.repeat(command, 2, axis=0)
+    guesses = seek(robot.chain, robot.home, [layout.tool for layout in layouts], commands)
+    _, at_once = follow(robot.chain, [layout.tool for layout in layouts], guesses, commands, RATE)
+    changed, joints, feasible = paced(robot.chain, layouts, guesses, starts, commands, RATE)
+    assert at_once.tolist() == [False, True]
+    assert feasible.all()
+    assert changed[1] is easy
+    assert len(joints[0]) == len(changed[0].gripper) > len(hasty.gripper)
+    np.testing.assert_allclose(changed[0].tool[-1], hasty.tool[-1], atol=1e-9)
+    steps = np.abs(np.diff(np.concatenate([command, joints[0]]), axis=0)) * RATE
+    assert (steps <= robot.chain.max_speed).all()
