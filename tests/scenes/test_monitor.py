@@ -143,6 +143,20 @@ def test_pushing_a_bystander_away_disturbs(lift: Judged) -> None:
     assert lift.outcome is Outcome.DISTURBED
 
 
+def test_picking_up_another_object_says_so(lift: Judged) -> None:
+    other = next(n for n in lift.workspace.task.objects if n != lift.target)
+    lift.grasp(other)
+    lift.go(lift.above(other, 0.06), 15)
+    assert lift.outcome is Outcome.WRONG_OBJECT
+
+
+def test_an_object_that_jumps_up_beside_the_hand_was_not_picked_up(lift: Judged) -> None:
+    other = next(n for n in lift.workspace.task.objects if n != lift.target)
+    lift.place_object(other, lift.object(other) + np.array([0, 0, 0.025, 0, 0, 0, 0]))
+    lift.judge()
+    assert lift.outcome is None
+
+
 def test_the_target_may_be_moved(lift: Judged) -> None:
     lift.place_object(lift.target, lift.object(lift.target) + np.array([0, 0, 0.05, 0, 0, 0, 0]))
     lift.wait(10)
