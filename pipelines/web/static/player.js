@@ -262,7 +262,7 @@ export class Player {
     this.other.show(jpegs);
     this.other.element.classList.toggle("bridge", source.bridge);
     this.other.element.querySelectorAll("figcaption").forEach((caption, i) => {
-      caption.textContent = `demo ${source.demo}, step ${source.step}${source.bridge ? " (bridge)" : ""} · ${reel.cameras[i] ?? ""}`;
+      caption.textContent = `demo ${source.demo}, ${source.bridge ? "bridge" : `step ${source.step}`} · ${reel.cameras[i] ?? ""}`;
     });
     document.body.dataset.demoShown = `${source.demo}:${source.step}`;
   }

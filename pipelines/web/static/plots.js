@@ -43,8 +43,8 @@ export class Plots {
     if (rows.tool) found.push({ kind: "lines", label: "height [m]", height: 52, lines: [{ values: rows.tool[2], colour: INK, name: "tool" }, ...heights] });
     const forces = Object.entries(this.contacts?.forces ?? {}).map(([key, values], i) => ({ values, colour: HUES[(i + 1) % HUES.length], name: key }));
     if (this.contacts?.forces) found.push({ kind: "lines", label: "grip force [N]", height: 44, from: 0, lines: forces });
-    for (const [pair, values] of Object.entries(this.contacts?.touching ?? {})) found.push({ kind: "band", label: pair, values, height: 11, colour: (v) => (v ? "#588157" : "#f0efea") });
-    for (const [pair, values] of Object.entries(this.contacts?.forbidden ?? {})) found.push({ kind: "band", label: pair, values, height: 11, colour: (v) => (v ? "#8c3424" : "#f0efea"), bad: true });
+    for (const [pair, values] of Object.entries(this.contacts?.touching ?? {})) found.push({ kind: "band", label: pair.replace(" and ", " + "), values, height: 11, colour: (v) => (v ? "#588157" : "#f0efea") });
+    for (const [pair, values] of Object.entries(this.contacts?.forbidden ?? {})) found.push({ kind: "band", label: pair.replace(" and ", " + "), values, height: 11, colour: (v) => (v ? "#8c3424" : "#f0efea"), bad: true });
     for (const [key, values] of Object.entries(rows)) if (key.startsWith("signals/")) found.push({ kind: "band", label: key.slice(8), values, height: 11, colour: (v) => (v ? "#588157" : "#f0efea") });
     return found;
   }
