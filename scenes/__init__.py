@@ -6,7 +6,8 @@ batch. Registration only names the environments' modules; nothing of them is imp
 
 from gymnasium.envs.registration import register
 
-_TASKS = {
+# Name of the environment -> task.
+TASKS = {
     "Lift": "lift",
     "Stack": "stack",
     "StackThree": "stack_three",
@@ -14,7 +15,7 @@ _TASKS = {
     "PickPlace": "pick_place",
 }
 
-for _name, _task in _TASKS.items():
+for _name, _task in TASKS.items():
     register(
         id=f"handful/{_name}-v0",
         entry_point="scenes.environment:TaskEnvironment",

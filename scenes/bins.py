@@ -200,6 +200,13 @@ class PickPlace(Task):
         "grab the {target} and sort it into its bin",
         "move the {target} into the {bin} bin",
     )
+    unseen = (
+        "drop off the {target} in the {bin} container",
+        "store the {target} in its compartment",
+        "transfer the {target} to the {bin} box of the tray",
+        "clear up the {target} for me",
+        "stow the {target} in its bin",
+    )
 
     @property
     def reset(self) -> TrayReset:

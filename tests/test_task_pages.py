@@ -5,12 +5,13 @@ import math
 import pytest
 
 import scenes
+from scenes.bins import TrayReset
 from scenes.placement import Range
 from scenes.task import Task, get_task
 from tests.test_docs import rows
 
 PAGE = "docs/tasks.md"
-TASKS = ("lift", "stack", "stack_three", "square")
+TASKS = ("lift", "stack", "stack_three", "square", "pick_place")
 
 
 def span(values: Range, digits: int = 2) -> str:
@@ -29,6 +30,8 @@ def levels_of(task: Task) -> list[list[str]]:
     found = []
     for level, reset in task.levels.items():
         others = {name: region for name, region in reset.elsewhere.items() if not name.startswith("distractor")}
+        if isinstance(reset, TrayReset):
+            others["tray"] = reset.tray
         for name, region in {"objects": reset.region, **others}.items():
             height = span(reset.table_height) if name == "objects" else ""
             found.append([level, name.replace("_", " "), span(region.x), span(region.y), angle(region.yaw), height])
@@ -37,7 +40,7 @@ def levels_of(task: Task) -> list[list[str]]:
 
 def summary(task: Task) -> list[str]:
     """The task's row of the page's first table."""
-    names = {task: name for name, task in scenes._TASKS.items()}
+    names = {task: name for name, task in scenes.TASKS.items()}
     ids = f"`handful/{names[task.name]}-v0`"
     subtasks = ", ".join(subtask.name for subtask in task.subtasks)
     return [task.name, ids, subtasks, "yes" if task.ends_in_release else "no", str(task.horizon)]

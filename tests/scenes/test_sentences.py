@@ -7,7 +7,7 @@ import pytest
 
 from scenes.task import Task, get_task
 
-TASKS = [get_task(name) for name in ("lift", "stack", "stack_three", "square")]
+TASKS = [get_task(name) for name in ("lift", "stack", "stack_three", "square", "pick_place")]
 
 
 def words(sentences: tuple[str, ...]) -> set[str]:
