@@ -33,7 +33,10 @@ from scenes.monitor import Strictness
 from scenes.outcome import Outcome
 from scenes.randomization import Choice, Distribution
 from scenes.task import get_task
+from sim import conformance
+from sim.panda import PANDA
 from sim.transforms import matrix_from_quat
+from sim.ur5e import UR5E
 from tests.pipelines import run_folder
 from trajectories import Store, filters, open_dataset
 from trajectories.importers import isaaclab_mimic
@@ -74,6 +77,32 @@ def rows(name: str, heading: str) -> list[list[str]]:
 
 def columns(name: str, heading: str, count: int) -> list[tuple[str, ...]]:
     return [tuple(row[:count]) for row in rows(name, heading)]
+
+
+# Robots
+
+
+def test_the_page_on_robots_has_every_rule_of_conformance_with_its_bounds() -> None:
+    assert [row[0] for row in rows("docs/embodiments.md", "rule")] == list(conformance.RULES)
+    said = {row[0]: row[1] for row in rows("docs/embodiments.md", "rule")}
+    standard = conformance.Standard()
+    xs, ys, zs, yaws = standard.reach
+    assert f"{standard.reached:.0%}".replace("%", " %") in said["reach"]
+    assert f"{len(xs) * len(ys) * len(zs) * len(yaws)} poses" in said["reach"]
+    assert f"at {standard.speed:g} m/s" in said["tracking"]
+    assert f"at most {1000 * standard.tracking:g} mm" in said["tracking"]
+    assert f"at most {1000 * standard.drift:g} mm" in said["weight"]
+    assert f"{standard.uneven:.0%}".replace("%", " %") in said["fingers"]
+    assert f"{standard.grip[0]:g} to {standard.grip[1]:g} N" in said["grip"]
+    assert f"at most {1000 * standard.penetration:g} mm" in said["grip"]
+    assert f"shifts at most {1000 * standard.slip:g} mm" in said["grip"]
+
+
+def test_the_page_on_robots_has_their_joints_and_strokes() -> None:
+    said = {row[0]: " ".join(row[1:]) for row in rows("docs/embodiments.md", "name")}
+    for robot in (PANDA, UR5E):
+        assert f"{len(robot.joints)} joints" in said[robot.name]
+        assert f"stroke {2000 * robot.hand.reach:.0f} mm" in said[robot.name]
 
 
 # Commands
@@ -373,7 +402,7 @@ def test_the_options_of_generation_are_the_codes() -> None:
     rest: dict[str, Any] = {
         f"engine.{name}": getattr(config.engine, name) for name in ("depth", "segmentation", "threads")
     }
-    rest |= { "chunk": config.chunk, "domain": config.domain}
+    rest |= {"chunk": config.chunk, "domain": config.domain}
     rest["randomization"] = config.randomization
     rest["image_codec"] = config.image_codec
     expected += [(name, str(value), str(value)) for name, value in rest.items()]
