@@ -6,6 +6,7 @@ the background. So a page of a hundred thousand episodes is answered in millisec
 
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any
 
@@ -26,6 +27,8 @@ MOST_ROWS, MOST_VALUES, BINS, DOTS = 200, 30, 24, 3000
 MOST_AXES = 60
 # A filter that the columns do not cover reads metadata; beyond so many episodes that is refused.
 _SLOW = 5000
+# Episodes whose first step is looked at where no ledger says where objects started.
+_STARTS = 2000
 # Left to other threads after every few episodes that are read in the background [s].
 _REST = 0.002
 _RANGES = ("length", "attempts", "scene")
@@ -51,6 +54,8 @@ class Library:
         # Field -> its bins; and field -> its extent, once its column is there.
         self._bins: dict[str, tuple[np.ndarray, np.ndarray]] = {}
         self._extents: dict[str, tuple[float, float] | None] = {}
+        # Object -> episodes, x and y at their first step, where ledgers do not say.
+        self._starts: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
 
     def start(self) -> None:
         """Begin to read ledgers and scene records."""
@@ -174,23 +179,18 @@ class Library:
     def coverage(self, query: Query) -> dict[str, Any]:
         """Where objects stood at the start, from above, in the robot's base frame [m]."""
         mask = self._all(query.clauses)
+        every = np.arange(len(self))
         maps = []
         for x_axis, y_axis, name in self._places():
             x, y = self.columns.numbers[x_axis], self.columns.numbers[y_axis]
-            there = ~np.isnan(x) & ~np.isnan(y)
-            inside, outside = (np.flatnonzero(there & which) for which in (mask, ~mask))
-            maps.append(
-                {
-                    "name": name,
-                    "x_axis": f"ledger.{x_axis}",
-                    "y_axis": f"ledger.{y_axis}",
-                    "there": int(there.sum()),
-                    "matching": len(inside),
-                    "dots": _dots(x, y, inside),
-                    "others": _dots(x, y, outside),
-                    "extent": [float(v) for v in (x[there].min(), x[there].max(), y[there].min(), y[there].max())],
-                }
-            )
+            axes = {"x_axis": f"ledger.{x_axis}", "y_axis": f"ledger.{y_axis}"}
+            maps.append({"name": name, **axes, **_map(every, x, y, mask)})
+        if not maps:
+            starts = self._starts.items() if self.columns.complete else ()
+            maps = [
+                {"name": name, "x_axis": None, "y_axis": None, **_map(episodes, x, y, mask[episodes])}
+                for name, (episodes, x, y) in starts
+            ]
         return {"maps": maps, "episodes": len(self), "progress": self.progress()}
 
     def attempts(self, outcome: str | None, failed: bool, start: int, count: int) -> dict[str, Any]:
@@ -207,10 +207,31 @@ class Library:
             self.problem = str(error)
             self.records.complete = True
         try:
+            self._read_starts()
             self.columns.fill(self.dataset, self._stop.is_set, _REST)
         except HandfulError as error:
             self.problem = str(error)
         self._mask.cache_clear()
+
+    def _read_starts(self) -> None:
+        """Look where objects stand at the first step of evenly spread episodes, if ledgers do not say."""
+        with suppress(HandfulError):  # its own damage is told where it is read
+            if "poses" in self.dataset.meta(0).ledger:
+                return
+        keys = self.dataset.keys()
+        names = [key.removeprefix("objects/") for key in keys if key.startswith("objects/")]
+        chosen = np.unique(np.linspace(0, len(self) - 1, _STARTS).round().astype(np.int64))
+        for name in names:
+            found = []
+            for episode in chosen.tolist():
+                if self._stop.is_set():
+                    return
+                with suppress(HandfulError):
+                    pose = self.dataset.read(episode, f"objects/{name}", 0, 1)[0]
+                    found.append((episode, float(pose[0]), float(pose[1])))
+            if found:
+                episodes, x, y = zip(*found, strict=True)
+                self._starts[name] = np.array(episodes), np.array(x), np.array(y)
 
     # Filters.
 
@@ -391,8 +412,21 @@ def _edges(values: np.ndarray) -> np.ndarray:
     return np.linspace(low, high, BINS + 1)
 
 
-def _dots(x: np.ndarray, y: np.ndarray, rows: np.ndarray) -> list[list[float]]:
+def _map(episodes: np.ndarray, x: np.ndarray, y: np.ndarray, mask: np.ndarray) -> dict[str, Any]:
+    """Places of some episodes, (n,) each, those that match apart from the others."""
+    there = ~np.isnan(x) & ~np.isnan(y)
+    inside, outside = (np.flatnonzero(there & which) for which in (mask, ~mask))
+    return {
+        "there": int(there.sum()),
+        "matching": len(inside),
+        "dots": _dots(episodes, x, y, inside),
+        "others": _dots(episodes, x, y, outside),
+        "extent": [float(v) for v in (x[there].min(), x[there].max(), y[there].min(), y[there].max())],
+    }
+
+
+def _dots(episodes: np.ndarray, x: np.ndarray, y: np.ndarray, rows: np.ndarray) -> list[list[float]]:
     """At most DOTS places (episode, x, y), evenly spread over the rows."""
     if len(rows) > DOTS:
         rows = rows[np.linspace(0, len(rows) - 1, DOTS).astype(int)]
-    return [[int(e), round(float(x[e]), 4), round(float(y[e]), 4)] for e in rows]
+    return [[int(episodes[i]), round(float(x[i]), 4), round(float(y[i]), 4)] for i in rows]

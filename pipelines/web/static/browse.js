@@ -352,16 +352,18 @@ async function showCoverage(mine) {
   if (mine !== turn || tab !== "coverage") return;
   const cards = found.maps.map((data) => make("div", { class: "card" }, make("h3", {}, `${words(data.name)}: ${whole(data.matching)} of ${whole(data.there)}`),
     map(data, ([x0, x1], [y0, y1]) => {
+      if (!data.x_axis) return;
       const text = (v) => String(Number(v.toFixed(4)));
       state.filter.set(data.x_axis, `${text(x0)}..${text(x1)}`);
       state.filter.set(data.y_axis, `${text(y0)}..${text(y1)}`);
       apply();
     }, go),
-    ...[["x", data.x_axis, data.extent.slice(0, 2)], ["y", data.y_axis, data.extent.slice(2)]].map(([axis, field, edges]) => make("div", { class: "tools" }, make("span", { class: "quiet" }, `${axis} [m]`), ends({ field, extent: edges }, state.all(field)[0], (low, high) => state.range(field, low, high)))),
+    ...(data.x_axis ? [["x", data.x_axis, data.extent.slice(0, 2)], ["y", data.y_axis, data.extent.slice(2)]] : []).map(([axis, field, edges]) => make("div", { class: "tools" }, make("span", { class: "quiet" }, `${axis} [m]`), ends({ field, extent: edges }, state.all(field)[0], (low, high) => state.range(field, low, high)))),
+    data.x_axis ? "" : make("p", { class: "quiet" }, data.there < found.episodes ? `at the first step of ${whole(data.there)} episodes, evenly spread` : "at the first step"),
     data.dots.length < data.matching ? make("p", { class: "quiet" }, `${whole(data.dots.length)} of them drawn, evenly spread`) : ""));
-  const none = found.maps.length === 0 && found.progress.ready ? make("p", { class: "missing" }, "Nothing says where objects started: the ledger has no poses.") : "";
+  const none = found.maps.length === 0 && found.progress.ready ? make("p", { class: "missing" }, "Nothing says where objects started: neither ledgers nor object poses.") : "";
   find("coverage").replaceChildren(make("h2", {}, "Where objects started, seen from above"), reading(found.progress) ?? "",
-    make("p", { class: "quiet lead" }, "Blue: episodes that match; grey: the others. Drag a box to filter by it; click a dot to open its episode."), make("div", { class: "maps" }, ...cards), none);
+    make("p", { class: "quiet lead" }, `Blue: episodes that match; grey: the others. ${found.maps.some((m) => m.x_axis) ? "Drag a box to filter by it; click" : "Click"} a dot to open its episode.${found.maps.some((m) => !m.x_axis) ? " What was drawn does not say where objects started, so it cannot be filtered by." : ""}`), make("div", { class: "maps" }, ...cards), none);
 }
 
 /** Show an episode in the list of episodes, whatever view this is. */

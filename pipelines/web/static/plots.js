@@ -2,7 +2,7 @@
 
 import { hue, HUES, short, words } from "./tools.js";
 
-const LEFT = 122, RIGHT = 86, GAP = 7, TOP = 4, AXIS = 20;
+const LEFT = 122, RIGHT = 96, GAP = 7, TOP = 4, AXIS = 20;
 const BRIDGE = "#dddcd6", INK = "#222428", QUIET = "#62656b", GRID = "#ecebe6";
 
 export class Plots {
@@ -167,7 +167,7 @@ export class Plots {
       shown.forEach(({ values, colour, name }, n) => {
         const value = values[Math.min(i, values.length - 1)];
         context.fillStyle = colour;
-        context.fillText(`${name.length > 7 ? `${name.slice(0, 6)}…` : name} ${typeof value === "number" ? value.toFixed(2) : short(value)}`, this.width - RIGHT + 8, row.y + (row.height / (shown.length + 1)) * (n + 1));
+        context.fillText(`${name.length > 7 ? `${name.slice(0, 6)}…` : name} ${typeof value === "number" ? value.toFixed(Math.abs(value) < 10 ? 2 : 1) : short(value)}`, this.width - RIGHT + 8, row.y + (row.height / (shown.length + 1)) * (n + 1));
       });
     }
   }

@@ -20,6 +20,7 @@ from pipelines.web import library as library_module
 from pipelines.web.browser import Browser, Demos
 from pipelines.web.moments import contacts_of, segments
 from pipelines.web.server import MAX_BODY, Access
+from tests.pipelines.run_folder import make_episode
 from tests.pipelines.web.gallery import hurt, make_demos, make_gallery
 from trajectories import Dataset, Store, View, open_dataset
 from trajectories.recipes import filter_by, merge
@@ -157,6 +158,24 @@ def test_distributions_and_maps_split_what_matches_from_the_rest(gallery: Store)
         assert cube["extent"] == pytest.approx([0.4, 0.45, -0.1, 0.13])
 
     visit(gallery, steps)
+
+
+def test_without_a_ledger_the_first_steps_say_where_objects_started(tmp_path: Path) -> None:
+    store = Store.create(tmp_path / "s.zarr", {"kind": "test"})
+    episodes = [make_episode(scene, ()) for scene in range(4)]
+    for scene, episode in enumerate(episodes):
+        pose = np.tile(np.array([0.5, 0.1 * scene, 0.02, 1, 0, 0, 0], np.float32), (len(episode), 1))
+        episode.arrays["objects/cup"] = pose
+        pose[1:, 0] = 0.7
+    store.commit(0, episodes, [])
+
+    async def steps(client: Client) -> None:
+        (cup,) = (await get(client, "/api/coverage?scene=2.."))["maps"]
+        assert (cup["name"], cup["x_axis"], cup["there"], cup["matching"]) == ("cup", None, 4, 2)
+        assert cup["dots"] == [[2, 0.5, 0.2], [3, 0.5, 0.3]]
+        assert cup["others"] == [[0, 0.5, 0.0], [1, 0.5, 0.1]]
+
+    visit(Store.open(store.path), steps)
 
 
 def test_failed_attempts_are_counted_by_outcome(gallery: Store) -> None:
