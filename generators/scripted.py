@@ -4,6 +4,7 @@ It stands in where no person is at hand, and what it records is labelled "script
 imports it.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,7 +30,8 @@ from sim.transforms import (
 
 _HOVER = 0.10  # above an object before going down to it [m]
 _LIFT = (0.11, 0.14)  # how far an object is lifted [m]
-_CLOSE_STEPS, _OPEN_STEPS = 7, 6
+# Least control steps to wait for the fingers; slow ones get this many per second of their whole travel.
+_CLOSE_STEPS, _OPEN_STEPS, _STEPS_PER_SECOND = 7, 6, 16.0
 # Kept free below the hand and what it holds, and beside them, on the way across the table [m].
 _HEADROOM, _ROOM_BESIDE, _TIP = 0.03, 0.05, 0.015
 # Kept free between the palm and what stands beside a grasp [m].
@@ -104,6 +106,12 @@ class ScriptedOperator:
             return self._grasp(reference, world, target)
         return self._place(subtask, reference, self._task.prop(self._scene.roles[subtask.held]), world, target)
 
+    def _patience(self, least: int) -> int:
+        """Control steps to wait for the robot's fingers."""
+        robot = self._robot
+        seconds = abs(robot.finger_open - robot.finger_closed) / robot.finger_speed
+        return max(least, math.ceil(seconds * _STEPS_PER_SECOND))
+
     def _grasp(self, prop: Prop, world: World, target: Array) -> list[_Stage]:
         ways = compose(world.objects[prop.name][0], prop.grasp_poses())
         grasp = self._choose(ways, [prop], world, target)
@@ -114,7 +122,7 @@ class ScriptedOperator:
             *self._across(target, hover, 1.0, [prop], world),
             _Stage(self.subtask, hover, 1.0),
             _Stage(self.subtask, grasp, 1.0, precise=True, fast=False),
-            _Stage(self.subtask, None, 0.0, wait=_CLOSE_STEPS),
+            _Stage(self.subtask, None, 0.0, wait=self._patience(_CLOSE_STEPS)),
             _Stage(self.subtask, _raised(grasp, self._rng.uniform(*_LIFT)), 0.0),
         ]
 
@@ -133,7 +141,7 @@ class ScriptedOperator:
             *self._across(target, hover, 0.0, [held], world, held),
             _Stage(self.subtask, hover, 0.0, precise=True),
             _Stage(self.subtask, place, 0.0, wait=2, precise=True, fast=False),
-            _Stage(self.subtask, None, 1.0, wait=_OPEN_STEPS),
+            _Stage(self.subtask, None, 1.0, wait=self._patience(_OPEN_STEPS)),
             _Stage(self.subtask, _raised(place, 0.10), 1.0),
         ]
 

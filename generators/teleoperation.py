@@ -20,10 +20,12 @@ from scenes.task import World
 from scenes.workspace import TABLE_TOP, Workspace
 from sim.batch import BatchSim, Snapshot
 from sim.kinematics import solve_inverse
-from sim.transforms import Array, quat_from_rotvec, quat_multiply
+from sim.transforms import Array, interpolate, quat_from_rotvec, quat_multiply
 from trajectories import Episode
 
 _LANE = np.array([0])
+# A command that joints could follow at less than this share of its speed is one that they cannot follow.
+_SLOWEST = 0.1
 
 
 @dataclass(frozen=True)
@@ -171,8 +173,12 @@ class Session:
         wanted = integrate(self.target, command, self.limits, 1.0 / self.rate)
         posture = self.workspace.embodiment.home
         solution = solve_inverse(chain, wanted[None], self._joints, posture, posture_gain=0.05)
-        speed = np.abs(solution.q - self._joints).max(axis=0) * self.rate
-        self.blocked = not (solution.reached()[0] and (speed <= chain.max_speed).all())
+        share = float((chain.max_speed / np.maximum(self._speed_to(solution.q), 1e-9)).min())
+        if _SLOWEST < share < 1.0 and solution.reached()[0]:
+            # An arm slower than the command goes as far along as its joints allow.
+            wanted = interpolate(self.target, wanted, np.array([0.95 * share]))[0]
+            solution = solve_inverse(chain, wanted[None], self._joints, posture, posture_gain=0.05)
+        self.blocked = not (solution.reached()[0] and (self._speed_to(solution.q) <= chain.max_speed).all())
         if not self.blocked:
             self._joints, self.target = solution.q, wanted
         gripper = float(np.clip(command.gripper, 0.0, 1.0))
@@ -183,6 +189,11 @@ class Session:
         self._tape.before(_LANE, record, measured)
         self.sim.step(_LANE, action.astype(float))
         self.world = self._monitor.update(_LANE)
+
+    def _speed_to(self, joints: Array) -> Array:
+        """Joint speeds (J,) that reaching angles (1, J) within a control step takes [rad/s]."""
+        speed: Array = np.abs(joints - self._joints).max(axis=0) * self.rate
+        return speed
 
     def checkpoint(self) -> Checkpoint:
         """Remember this moment."""

@@ -156,7 +156,9 @@ class BatchSim:
             fields: model field -> one array per scene in `ids`, shaped as in MjModel.
         """
         for name, values in fields.items():
-            self.batch.expand(name)[ids] = np.asarray(values)
+            rows = self.batch.expand(name)
+            # Of bounding volumes the batch holds those of bodies, which come first, but not those within meshes.
+            rows[ids] = np.stack(values)[:, : rows.shape[1]] if name == "bvh_aabb" else np.asarray(values)
         self.batch.set_const(ids)
 
     def reset(self, ids: np.ndarray, qpos: Array, actuation: Actuation) -> None:

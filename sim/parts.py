@@ -105,25 +105,27 @@ def add_finger_joint(finger: mujoco.MjsBody, name: str, travel: float, armature:
 
 
 def couple_fingers(
-    spec: mujoco.MjSpec, joints: tuple[str, str], servo: str, stiffness: float, damping: float, limit: float
+    spec: mujoco.MjSpec, joints: tuple[str, ...], servo: str, stiffness: float, damping: float, limit: float
 ) -> None:
-    """Make two finger joints move alike, driven by one servo on the mean of their travels.
+    """Make finger joints move alike, driven by one servo on the mean of their positions.
 
     Args:
         spec: the model under construction.
-        joints: names of the two joints.
+        joints: names of the joints.
         servo: name of the servo.
-        stiffness: [N/m] on the mean travel.
-        damping: [N s/m].
-        limit: force of both fingers together [N].
+        stiffness: [N/m] or [N m/rad] on the mean.
+        damping: [N s/m] or [N m s/rad].
+        limit: force [N] or torque [N m] of all fingers together.
     """
     tendon = spec.add_tendon(name="fingers")
     for joint in joints:
-        tendon.wrap_joint(joint, 0.5)
-    coupling = spec.add_equality(name="fingers", type=mujoco.mjtEq.mjEQ_JOINT, name1=joints[0], name2=joints[1])
-    coupling.objtype = mujoco.mjtObj.mjOBJ_JOINT
-    coupling.data[:5] = [0.0, 1.0, 0.0, 0.0, 0.0]
-    coupling.solref = [0.005, 1.0]
+        tendon.wrap_joint(joint, 1.0 / len(joints))
+    for i, joint in enumerate(joints[1:]):
+        name = "fingers" if i == 0 else f"fingers_{i + 1}"
+        coupling = spec.add_equality(name=name, type=mujoco.mjtEq.mjEQ_JOINT, name1=joints[0], name2=joint)
+        coupling.objtype = mujoco.mjtObj.mjOBJ_JOINT
+        coupling.data[:5] = [0.0, 1.0, 0.0, 0.0, 0.0]
+        coupling.solref = [0.005, 1.0]
     add_servo(spec, servo, "fingers", stiffness, damping, limit, tendon=True)
 
 
