@@ -24,7 +24,9 @@ def sound(subject: Subject, account: Account, folder: Path, monkeypatch: pytest.
     assert not account.failures, report
     outcomes = account.outcomes
     assert outcomes.total() == count
-    assert set(outcomes) <= {"imported", "refused", "hang", "crash"}, outcomes
+    assert set(outcomes) <= {"imported", "refused", "hang", "crash", "mutator"}, outcomes
+    # The memory limit holds for making an input as well.
+    assert outcomes["mutator"] <= 0.001 * count, outcomes
     # Mutations that always or never do harm would test nothing.
     assert outcomes["imported"] > 0.03 * count, outcomes
     assert outcomes["refused"] > 0.1 * count, outcomes
