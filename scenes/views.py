@@ -19,7 +19,7 @@ _UP = (0.0, 0.0, 1.0)
 
 # Name -> where it is and what it sees.
 VIEWS: dict[str, View] = {
-    "side": View(CameraView("world", (0.42, -0.85, 0.42), (0.44, 0.0, 0.10), _UP, 45.0), follows="front"),
+    "side": View(CameraView("world", (0.45, -0.80, 0.42), (0.47, 0.0, 0.06), _UP, 42.0), follows="front"),
     "overhead": View(CameraView("world", (0.48, 0.0, 1.05), (0.48, 0.0, 0.0), (1.0, 0.0, 0.0), 42.0), follows="front"),
     "corner": View(CameraView("world", (1.05, 0.75, 0.75), (0.38, 0.0, 0.12), _UP, 45.0), follows="front"),
     "shoulder": View(CameraView("world", (-0.25, 0.55, 0.75), (0.50, -0.05, 0.0), _UP, 50.0), follows="front"),
