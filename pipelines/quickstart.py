@@ -10,13 +10,11 @@ from typing import Any
 
 from generators.rendering import render_episodes
 from handful import InputError
-from pipelines import generate, rollouts, training
+from pipelines import generate, rollouts, scenes, training
 from pipelines.configuration import resolve
 from pipelines.doctor import cores, machine
-from pipelines.pictures import write_png
 from pipelines.progress import Reporter
 from pipelines.report import write_report
-from pipelines.scenes import sheet
 from scenes.workspace import build_workspace
 from trajectories import Store
 
@@ -71,7 +69,7 @@ def run(out: str | Path, progress: Reporter, overrides: list[str]) -> dict[str, 
 
     progress.say(f"1/4 generate {config.count} episodes of '{config.task}' from its bundled demos")
     generated = _generate(config, folder, progress)
-    write_png(folder / "scenes.png", sheet(config.task, 4, config.seed))
+    scenes.run(config.task, 16, folder / "scenes.png", config.seed)
 
     progress.say(f"2/4 train a policy for {config.minutes:g} minutes")
     data = [f"{folder / 'store'}:{1 - config.demo_share:g}"]
