@@ -65,10 +65,11 @@ class Chain:
         flat = q.reshape(-1, q.shape[-1])
         pose = np.zeros((len(flat), 7))
         pose[:, 3] = 1.0
+        turn = np.zeros((len(flat), 4))
         for j in range(self.joint_count()):
-            turn = np.zeros((len(flat), 7))
-            turn[:, 3], turn[:, 6] = np.cos(flat[:, j] / 2), np.sin(flat[:, j] / 2)
-            pose = compose(compose(pose, self.frames[j]), turn)
+            turn[:, 0], turn[:, 3] = np.cos(flat[:, j] / 2), np.sin(flat[:, j] / 2)
+            pose = compose(pose, self.frames[j])
+            pose[:, 3:] = quat_multiply(pose[:, 3:], turn)
         return compose(pose, self.tool).reshape(*q.shape[:-1], 7)
 
     def jacobian(self, q: Array) -> Array:
