@@ -1,6 +1,8 @@
 """What all tests share: nothing of the caller's environment may change a result, and no test may reach the network."""
 
 import os
+import sys
+from collections.abc import Iterator
 
 import pytest
 
@@ -15,3 +17,11 @@ def _plain_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("FORCE_COLOR", "COLUMNS", "LINES"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("NO_COLOR", "1")
+
+
+@pytest.fixture(autouse=True)
+def _hand_on_the_context() -> Iterator[None]:
+    """The process's OpenGL context is current in one thread alone; a test that has drawn leaves it to the next."""
+    yield
+    if "sim.opengl" in sys.modules:
+        sys.modules["sim.opengl"].release_context()

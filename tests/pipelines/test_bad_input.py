@@ -127,10 +127,10 @@ def test_demos_that_are_damaged_are_refused_before_a_store_is_made(tmp_path):
     content = bytearray(file.read_bytes())
     content[len(content) // 2] ^= 0xFF
     file.write_bytes(content)
-    with pytest.raises(JobError, match="'action/executed' is missing or damaged"):
+    with pytest.raises(JobError, match=r"'action/executed/c\.0\.0' is missing or damaged"):
         make(tmp_path / "s", demos=demos)
     assert not (tmp_path / "s").exists()
-    with pytest.raises(JobError, match="'action/executed' is missing or damaged"):
+    with pytest.raises(JobError, match=r"'action/executed/c\.0\.0' is missing or damaged"):
         make(tmp_path / "s", demos=demos, dry_run=True)
 
 

@@ -63,6 +63,8 @@ def rehearse(reader: str, path: Path, *arguments: str, limit: float | None = Non
         lines = result.stderr.decode(errors="replace").strip().splitlines() or ["no message"]
         raise InputError(f"'{path}' cannot be read: {lines[-1]}")
     account = json.loads(result.stdout)
+    if "failed" in account:
+        raise InputError(f"'{path}' cannot be read: {account['failed']}")
     if "refused" in account:
         raise _ERRORS[account["kind"]](account["refused"])
     return account["returned"]
@@ -106,6 +108,8 @@ def _main(memory: str, reader: str, path: str, *arguments: str) -> None:
         account = {"refused": str(error), "kind": kind}
     except MemoryError:
         sys.exit(_NO_MEMORY)
+    except Exception as error:  # whatever a library makes of the file is said of the file
+        account = {"failed": " ".join(f"{type(error).__name__}: {error}".split())}
     with answer:
         json.dump(account, answer)
 
