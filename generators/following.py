@@ -68,8 +68,9 @@ class Follower:
                 height = float(reference[2])
             done = closed and before.closed and float(reference[2]) > height + LIFTED
         else:
-            held = world.objects[self._roles[subtask.held or subtask.reference]][0]
-            away = float(np.linalg.norm(target[:3] - held[:3])) > AWAY
+            prop = self._task.prop(self._roles[subtask.held or subtask.reference])
+            held = world.objects[prop.name][0]
+            away = bool(prop.hold_distance(held, target[:3]) > AWAY)
             reach = self._reach[self._roles[subtask.reference]]
             done = not closed and away and float(np.linalg.norm(held[:2] - reference[:2])) < reach
         self.place = Place(before.subtask + done, closed, height)
