@@ -11,8 +11,20 @@ from typing import Annotated
 import typer
 
 from handful import InputError, __version__
-from pipelines import cli_data
-from pipelines.terminal import Json, Output, Quiet, Verb, resumable, run_verbs
+from pipelines import cli_data, cli_generate
+from pipelines.terminal import (
+    Json,
+    Output,
+    Overrides,
+    Quiet,
+    Robot,
+    Seed,
+    Task,
+    Verb,
+    names_of,
+    resumable,
+    run_verbs,
+)
 
 app = typer.Typer(
     name="handful",
@@ -24,13 +36,6 @@ app = typer.Typer(
     context_settings={"help_option_names": ["--help", "-h"]},
 )
 app.add_typer(cli_data.app, name="data")
-
-Overrides = Annotated[list[str] | None, typer.Argument(metavar="[a.b=c]...", help="Configuration overrides.")]
-Task = Annotated[str, typer.Option("--task", help="Task name, e.g. lift or stack_three.")]
-Robot = Annotated[
-    str, typer.Option("--embodiment", metavar="ROBOT", help="panda, ur5e, ..., or a YAML file that describes one.")
-]
-Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of every random stream.")]
 
 
 def _version(wanted: bool) -> None:
@@ -217,65 +222,12 @@ def scenes(
         seed=seed,
         domain=domain,
         embodiment=embodiment,
-        cameras=_names("camera", cameras),
+        cameras=names_of("camera", cameras),
     )
     output.finish(result, scenes_shown(result, out))
 
 
-@app.command(
-    cls=Verb,
-    epilog="Example:  handful generate --task stack_three --demos human.zarr --count 1000 --cameras front,wrist "
-    "--workers 2 --out data.zarr",
-)
-def generate(
-    task: Task,
-    out: Annotated[Path, typer.Option("--out", help="Store to make, or to resume.")],
-    overrides: Overrides = None,
-    demos: Annotated[
-        Path | None, typer.Option("--demos", help="Seed demos; the task's bundled ones if absent.")
-    ] = None,
-    count: Annotated[int | None, typer.Option("--count", min=1, help="How many episodes to keep.")] = None,
-    scenes: Annotated[int | None, typer.Option("--scenes", min=1, help="Instead: how many scenes to try.")] = None,
-    cameras: Annotated[str, typer.Option("--cameras", metavar="A,B", help="Cameras to render.")] = "",
-    resolution: Annotated[int, typer.Option("--resolution", min=16, max=4096, help="Image side [pixels].")] = 84,
-    workers: Annotated[
-        int | None, typer.Option("--workers", min=0, help="Processes, one per core unless given; 0 works in this one.")
-    ] = None,
-    seed: Seed = 0,
-    address: Annotated[str | None, typer.Option("--address", help="Ray to run on; 'local' starts one.")] = None,
-    algorithm: Annotated[str, typer.Option("--algorithm", help="handful, or plain for the baseline.")] = "handful",
-    embodiment: Robot = "panda",
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and its size, and stop.")] = False,
-    as_json: Json = False,
-    quiet: Quiet = False,
-) -> None:
-    """Multiply demonstrations into verified, randomised trajectories. Running it again resumes."""
-    if (count is None) == (scenes is None):
-        raise InputError("give either --count (episodes to keep) or --scenes (scenes to try)")
-    from pipelines import generate as job
-    from pipelines.doctor import cores
-    from pipelines.tables import generation_text
-
-    output = Output(as_json, quiet)
-    with resumable(out):
-        result = job.run(
-            task=task,
-            demos=demos,
-            out=out,
-            scenes=scenes,
-            count=count,
-            cameras=_names("camera", cameras),
-            resolution=resolution,
-            workers=cores() if workers is None else workers,
-            seed=seed,
-            address=address,
-            algorithm=algorithm,
-            dry_run=dry_run,
-            overrides=output.overrides(overrides),
-            progress=output.progress,
-            embodiment=embodiment,
-        )
-    output.finish(result, generation_text(result) if not dry_run else result)
+app.command(cls=Verb, epilog=cli_generate.GENERATE)(cli_generate.generate)
 
 
 @app.command(epilog="Example:  handful inspect data.zarr --verify")
@@ -444,14 +396,6 @@ def _check_folder(out: Path) -> None:
         raise InputError(f"'{out}' is a file; --out must be a folder, new or of an earlier run")
     if (out / "zarr.json").exists():
         raise InputError(f"'{out}' is a store of trajectories; --out must be another folder")
-
-
-def _names(what: str, text: str) -> tuple[str, ...]:
-    names = tuple(name.strip() for name in text.split(",") if name.strip())
-    repeated = sorted({name for name in names if names.count(name) > 1})
-    if repeated:
-        raise InputError(f"{what} '{repeated[0]}' is named twice in '{text}'")
-    return names
 
 
 def main() -> None:

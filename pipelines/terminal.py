@@ -21,11 +21,17 @@ from rich.console import Console, RenderableType
 from rich.text import Text
 from typer.core import TyperCommand
 
-from handful import HandfulError, JobError
+from handful import HandfulError, InputError, JobError
 from pipelines.progress import Reporter
 
 Json = Annotated[bool, typer.Option("--json", help="Last line of stdout is one JSON object; the rest goes to stderr.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
+Overrides = Annotated[list[str] | None, typer.Argument(metavar="[a.b=c]...", help="Configuration overrides.")]
+Task = Annotated[str, typer.Option("--task", help="Task name, e.g. lift or stack_three.")]
+Robot = Annotated[
+    str, typer.Option("--embodiment", metavar="ROBOT", help="panda, ur5e, ..., or a YAML file that describes one.")
+]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of every random stream.")]
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 # What the command line's parser makes of a KeyboardInterrupt that no verb has dealt with.
@@ -107,6 +113,19 @@ class Verb(TyperCommand):
                     option = None
             spread.append(word)
         return super().parse_args(ctx, spread)
+
+
+def names_of(what: str, text: str) -> tuple[str, ...]:
+    """The names in "a,b".
+
+    Raises:
+        InputError: one of them is there twice.
+    """
+    names = tuple(name.strip() for name in text.split(",") if name.strip())
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise InputError(f"{what} '{repeated[0]}' is named twice in '{text}'")
+    return names
 
 
 @contextmanager
