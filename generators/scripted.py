@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from generators.planning import outlines, palm_is_clear
+from generators.screening import outlines, palm_is_clear
 from generators.teleoperation import Command
 from scenes.placement import radius
 from scenes.props import Prop

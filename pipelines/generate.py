@@ -22,7 +22,7 @@ import PIL
 
 from generators.augment import Engine, Options
 from generators.demos import load_demos
-from generators.planning import PLAIN, PlanOptions
+from generators.options import PLAIN, PlanOptions
 from handful import InputError, JobError, __version__, unknown_name
 from pipelines.configuration import project_commit, resolve, to_plain
 from pipelines.executors import check_workers, run_tasks

@@ -19,7 +19,7 @@ from typer.main import get_command
 import handful
 from generators.assistance import Assistance
 from generators.augment import MotionNoise
-from generators.planning import PLAIN, PlanOptions
+from generators.options import PLAIN, PlanOptions
 from pipelines.cli import app
 from pipelines.configuration import resolve
 from pipelines.generate import GenerationConfig

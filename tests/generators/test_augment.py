@@ -11,7 +11,7 @@ import pytest
 
 from generators.augment import ChunkResult, Engine, MotionNoise, Options
 from generators.demos import Demo
-from generators.planning import PLAIN
+from generators.options import PLAIN
 from handful import InputError
 from scenes.domains import NONE, SIM, Domain, get_domain
 from scenes.outcome import Outcome

@@ -1,0 +1,160 @@
+"""Which demo segments serve a subtask in a scene, best first.
+
+Segments are kept by subtask and by the make of what they handle. A segment is moved rigidly so that it stands to the
+new object as it stood to the old one, under whichever of the object's symmetries turns the wrist least. While placing,
+what must repeat is the held object's motion rather than the tool's: the grasp in the new scene is never quite the
+demo's, so the difference is taken out.
+"""
+
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from generators.options import PlanOptions
+from generators.segmentation import Segment
+from generators.situations import Situation
+from handful import InputError
+from scenes.task import Subtask, Task
+from sim.transforms import IDENTITY_POSE, Array, angle_between, compose, inverse, quat_multiply
+
+_UNTURNED = IDENTITY_POSE[None, 3:]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A demo's segment, under one symmetry of the reference object, as a way to do a subtask in a scene.
+
+    Its tool poses in the scene are move * demo's tool * correction.
+    """
+
+    segment: Segment
+    move: Array  # (7,)
+    correction: Array  # (7,)
+    cost: float  # lower is better
+
+    def tool(self) -> Array:
+        """The segment's tool poses (n, 7) in the scene."""
+        path = self.segment.demo.target[self.segment.start : self.segment.end]
+        return compose(compose(self.move, path), self.correction)
+
+
+class Repertoire:
+    """Segments that serve one subtask alike, with what choosing among them needs as arrays over demos.
+
+    Args:
+        segments: this subtask's segment of each demo; the objects they handle are of one make.
+        task: the task.
+        subtask: the subtask.
+    """
+
+    def __init__(self, segments: list[Segment], task: Task, subtask: Subtask) -> None:
+        self.segments, self.subtask = segments, subtask
+        # (S, 4): turns of the reference, and of the held object, after which it is the same.
+        roles = segments[0].demo.roles
+        self.turns = task.prop(roles[subtask.reference]).turns
+        self.held_turns = task.prop(roles[subtask.held]).turns if subtask.held else _UNTURNED
+        # (D, 7): the reference object as the segment begins, and the tool at the gripper's event.
+        self.reference = np.stack([s.demo.objects[s.demo.roles[subtask.reference]][s.start] for s in segments])
+        self.key = np.stack([s.demo.target[s.event] for s in segments])
+        # (D, 7): the held object in the tool once it is firmly held, halfway to the release.
+        self.held_in_tool = None
+        if subtask.held is not None:
+            firm = [(s.start + s.event) // 2 for s in segments]
+            tool = np.stack([s.demo.target[max(t - 1, 0)] for s, t in zip(segments, firm, strict=True)])
+            held = [s.demo.objects[s.demo.roles[subtask.held]][t] for s, t in zip(segments, firm, strict=True)]
+            self.held_in_tool = compose(inverse(tool), np.stack(held))
+
+
+class Library:
+    """Every demo's segments by subtask, and by the make of what they handle: no can is taken like a carton.
+
+    Args:
+        cut: each demo's segments, one per subtask.
+        task: the task.
+
+    Raises:
+        InputError: the task asks for objects whose handling no demo shows.
+    """
+
+    def __init__(self, cut: list[list[Segment]], task: Task) -> None:
+        self._task = task
+        alike: dict[Hashable, list[Segment]] = {}
+        for part in (part for parts in cut for part in parts):
+            alike.setdefault(self._key(part.subtask, part.demo.roles), []).append(part)
+        self._repertoires = {key: Repertoire(found, task, _subtask(task, found)) for key, found in alike.items()}
+        for k, subtask in enumerate(task.subtasks):
+            roles = [role for role in (subtask.held, subtask.reference) if role]
+            lacking = {
+                " with ".join(f"'{cast[role]}'" for role in roles): None
+                for cast in task.casts()
+                if self._key(k, cast) not in self._repertoires
+            }
+            if lacking:
+                raise InputError(
+                    f"no demo shows subtask '{subtask.name}' of '{task.name}' for {', '.join(lacking)}; "
+                    "add demos of that, since one object's grasp does not fit another's shape"
+                )
+
+    def of(self, subtask: int, roles: Mapping[str, str]) -> Repertoire:
+        """The segments that serve a subtask in a scene.
+
+        Args:
+            subtask: its index.
+            roles: role -> object.
+        """
+        return self._repertoires[self._key(subtask, roles)]
+
+    def _key(self, k: int, roles: Mapping[str, str]) -> Hashable:
+        subtask = self._task.subtasks[k]
+        used = (subtask.reference, subtask.held)
+        return k, *(self._task.prop(roles[role]).make if role else None for role in used)
+
+
+def _subtask(task: Task, segments: list[Segment]) -> Subtask:
+    return task.subtasks[segments[0].subtask]
+
+
+def candidates(
+    repertoire: Repertoire, situation: Situation, options: PlanOptions, rng: np.random.Generator
+) -> list[Candidate]:
+    """Ways to do a subtask: every demo under every symmetry, best first, the best few demos in random order.
+
+    The cost grows with how far the object stands from where the demo's stood and with how far the wrist must turn.
+
+    Args:
+        repertoire: the subtask's segments.
+        situation: the scene.
+        options: how to choose.
+        rng: the scene's source stream.
+    """
+    turns = repertoire.turns if options.object_symmetry else _UNTURNED
+    frames = np.tile(situation.reference, (len(turns), 1))
+    frames[:, 3:] = quat_multiply(situation.reference[3:], turns)
+    moves = compose(frames, inverse(repertoire.reference)[:, None])  # (D, turns, 7)
+    corrections = _grasp_corrections(repertoire, situation, options)  # (D, k, 7)
+    moved = compose(compose(moves, repertoire.key[:, None])[:, :, None], corrections[:, None])
+    angles = angle_between(moved[..., 3:], repertoire.key[:, None, None, 3:])  # (D, turns, k)
+    best = angles.argmin(axis=2)
+    distance = np.linalg.norm(repertoire.reference[:, :2] - situation.reference[:2], axis=1)
+    cost = distance[:, None] / 0.1 + angles.min(axis=2) / 0.5  # (D, turns)
+    leaders = np.argsort(cost.min(axis=1), kind="stable")[: options.choices]
+    first = [(d, int(cost[d].argmin())) for d in rng.permutation(leaders)]
+    order = np.argsort(cost, axis=None, kind="stable")
+    rest = [(int(d), int(t)) for d, t in zip(*np.unravel_index(order, cost.shape), strict=True) if (d, t) not in first]
+    return [
+        Candidate(repertoire.segments[d], moves[d, t], corrections[d, best[d, t]], float(cost[d, t]))
+        for d, t in first + rest
+    ]
+
+
+def _grasp_corrections(repertoire: Repertoire, situation: Situation, options: PlanOptions) -> Array:
+    """Transforms D (demos, k, 7) such that tool(t) D moves the held object as the demo moved its own.
+
+    With the held object in the tool H_demo then and H_now in the scene, D = H_demo H_now^-1, once per symmetry.
+    """
+    if repertoire.held_in_tool is None or situation.held is None or not options.object_symmetry:
+        return np.tile(IDENTITY_POSE, (len(repertoire.segments), 1, 1))
+    held = np.tile(compose(inverse(situation.tool), situation.held), (len(repertoire.held_turns), 1))
+    held[:, 3:] = quat_multiply(held[:, 3:], repertoire.held_turns)
+    return compose(repertoire.held_in_tool[:, None], inverse(held))

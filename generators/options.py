@@ -1,0 +1,46 @@
+"""How segments are chosen, joined and screened: the product's choices, and the published baseline's."""
+
+from dataclasses import dataclass
+
+from handful import InputError
+
+
+@dataclass(frozen=True)
+class PlanOptions:
+    """How segments are chosen and joined. The defaults are the product's; `PLAIN` is the published baseline."""
+
+    # Choose among symmetric object frames, and take the grasp's difference out while placing.
+    object_symmetry: bool = True
+    # Refuse paths that the arm cannot follow, and try the next best segment.
+    screening: bool = True
+    # Enter a segment where that is quickest, no later than `approach` [m] before its event; False: at its start.
+    late_entry: bool = True
+    approach: float = 0.08
+    # Lead bridges over what stands in the way, at this speed [m/s], [rad/s]; False: a straight line of `plain_steps`.
+    clearance: bool = True
+    speed: float = 0.25
+    turn_speed: float = 1.8
+    plain_steps: int = 5
+    # Draw among this many best segments.
+    choices: int = 3
+    # Height kept above what stands in the way [m].
+    headroom: float = 0.03
+    # With screening: how close the fingertips may come to the table, and the palm to other objects [m].
+    table_clearance: float = 0.002
+    palm_clearance: float = 0.004
+    # Tries at a scene, each from its beginning.
+    max_attempts: int = 3
+
+    def __post_init__(self) -> None:
+        for name in ("choices", "plain_steps", "max_attempts"):
+            if getattr(self, name) < 1:
+                raise InputError(f"plan.{name} must be at least 1, got {getattr(self, name)}")
+        for name in ("speed", "turn_speed"):
+            if not getattr(self, name) > 0:
+                raise InputError(f"plan.{name} must be more than 0, got {getattr(self, name)}")
+        for name in ("approach", "headroom"):
+            if not getattr(self, name) >= 0:
+                raise InputError(f"plan.{name} must be at least 0 m, got {getattr(self, name)}")
+
+
+PLAIN = PlanOptions(object_symmetry=False, screening=False, late_entry=False, clearance=False, max_attempts=1)

@@ -1,0 +1,36 @@
+"""Where a scene stands when a subtask begins: all that planning is told of it."""
+
+from dataclasses import dataclass
+
+from scenes.props import Prop
+from sim.embodiment import HandShape
+from sim.transforms import Array
+
+
+@dataclass(frozen=True)
+class Situation:
+    """Where one scene stands when a subtask begins.
+
+    Attributes:
+        tool: (7,) tool pose in the base frame.
+        command: (J,) last joint targets [rad].
+        gripper: last commanded opening.
+        reference: (7,) pose of the subtask's reference object.
+        held: (7,) pose of the object in the gripper, where the subtask has one.
+        obstacles: the other objects.
+        poses: (K, 7) their poses.
+        load: height of the object in the gripper [m]; 0 while it is empty.
+        table_height: [m].
+        hand: the hand's outline.
+    """
+
+    tool: Array
+    command: Array
+    gripper: float
+    reference: Array
+    held: Array | None
+    obstacles: tuple[Prop, ...]
+    poses: Array
+    load: float
+    table_height: float
+    hand: HandShape
