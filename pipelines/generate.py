@@ -9,7 +9,7 @@ import itertools
 import json
 import os
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field, replace
@@ -26,6 +26,7 @@ from generators.options import PLAIN, PlanOptions
 from handful import InputError, JobError, __version__, unknown_name
 from pipelines.configuration import project_commit, resolve, to_plain
 from pipelines.executors import check_workers, run_tasks
+from pipelines.faults import Failure, Queue
 from pipelines.progress import Reporter
 from scenes.domains import Domain, get_domain
 from scenes.randomization import get_axis
@@ -168,7 +169,7 @@ def run(
     plan = make_plan(task, demos, seed, algorithm, config, scenes, engine)
     if dry_run:
         return _forecast(plan, engine, config, scenes, count, cameras, resolution, out)
-    store = Store.create(out, _continued(plan, out, progress))
+    store = Store.create(out, continued(plan, out, progress))
     done_before = set(store.committed())
     started_with = len(store)
     jobs = _jobs(store, task, demos, seed, config, scenes, count, embodiment)
@@ -245,7 +246,7 @@ def make_plan(
     }
 
 
-def _continued(plan: dict[str, Any], out: str | Path, progress: Reporter) -> dict[str, Any]:
+def continued(plan: dict[str, Any], out: str | Path, progress: Reporter) -> dict[str, Any]:
     """The plan, under the commit at which the store at `out` was begun: a later commit may finish it, and says so."""
     if not (Path(out) / "plan.json").is_file():
         return plan
@@ -328,9 +329,12 @@ def _commit(
     missing = [job for job in jobs if job.index not in done]
     if account.enough() or not missing:
         return
-    with closing(run_tasks(make_chunk, missing, workers, address)) as results:
-        for position, result in results:
-            account.add(missing[position].index, result["scenes"])
+    queue: Queue = deque((job.index, job) for job in missing)
+    with closing(run_tasks(make_chunk, queue, workers, address)) as results:
+        for key, result in results:
+            if isinstance(result, Failure):
+                raise JobError(f"chunk {key} cannot be made: {result}")
+            account.add(key, result["scenes"])
             yield
             if account.enough():
                 return

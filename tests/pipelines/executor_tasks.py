@@ -1,6 +1,8 @@
 """Task functions that spawned workers and Ray import by name; a test module itself is not importable there."""
 
+import ctypes
 import os
+import signal
 import time
 from pathlib import Path
 
@@ -54,3 +56,37 @@ def either(call: tuple[str, str]) -> object:
     """Call the function of this module that is named first with what is named second."""
     name, argument = call
     return globals()[name](argument)
+
+
+def square_of(number: str) -> int:
+    return int(number) ** 2
+
+
+def hold_the_lock(_: object) -> None:
+    ctypes.PyDLL(None).sleep(60)
+
+
+def no_memory_once(path: str) -> tuple[int, int]:
+    """Run out of memory on the first call with this file; the second tells both calls' processes."""
+    if not Path(path).exists():
+        Path(path).write_text(str(os.getpid()))
+        raise MemoryError
+    return int(Path(path).read_text()), os.getpid()
+
+
+def kill_parent_once(path: str) -> tuple[int, int]:
+    """Kill the process that started this one on the first call with this file; the second tells both processes."""
+    if not Path(path).exists():
+        Path(path).write_text(str(os.getpid()))
+        os.kill(os.getppid(), signal.SIGKILL)
+        time.sleep(60)
+    return int(Path(path).read_text()), os.getpid()
+
+
+_KEPT: list[bytearray] = []
+
+
+def keep_megabytes(count: int) -> int:
+    """Leak so much memory."""
+    _KEPT.append(bytearray(os.urandom(2**20)) * count)
+    return os.getpid()

@@ -1,4 +1,4 @@
-"""The three executors behave alike: unordered results, errors, dying workers, closing early."""
+"""The three executors behave alike: unordered results, errors, workers that die, hang or wear out, closing early."""
 
 import os
 import re
@@ -6,12 +6,16 @@ import signal
 import subprocess
 import sys
 import time
+from collections import deque
 from pathlib import Path
 
 import pytest
 
 from handful import InputError, JobError
-from pipelines.executors import MAX_TRIES, _start_ray, run_tasks, worker_environment
+from pipelines.cluster import start_ray
+from pipelines.executors import run_tasks
+from pipelines.faults import Failure, Limits, Loss, Strikes
+from pipelines.processes import worker_environment
 from tests.pipelines import executor_tasks as tasks
 
 ROOT = Path(__file__).parents[2]
@@ -28,9 +32,23 @@ def ray_local():
     ray = pytest.importorskip("ray")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(ROOT))
-        _start_ray("local", 2)
+        start_ray("local", 2)
         yield
         ray.shutdown()
+
+
+@pytest.fixture(params=["process", "ray"])
+def guarded(request: pytest.FixtureRequest) -> str | None:
+    """The address of each executor whose tasks run in processes of their own."""
+    if request.param == "process":
+        return None
+    request.getfixturevalue("ray_local")
+    return "local"
+
+
+def run(function, arguments, workers, address=None, limits=None):
+    queue = deque(enumerate(arguments))
+    return run_tasks(function, queue, workers, address, limits)
 
 
 def _alive(pid: int) -> bool:
@@ -51,70 +69,145 @@ def _wait_for(condition, seconds: float = 10.0) -> bool:
 
 
 def test_in_process_runs_in_order_here():
-    assert list(run_tasks(tasks.square, [1, 2, 3], workers=0)) == [(0, 1), (1, 4), (2, 9)]
-    assert list(run_tasks(tasks.process_id, [None], workers=0)) == [(0, os.getpid())]
+    assert list(run(tasks.square, [1, 2, 3], workers=0)) == [(0, 1), (1, 4), (2, 9)]
+    assert list(run(tasks.process_id, [None], workers=0)) == [(0, os.getpid())]
 
 
-def test_processes_return_every_result_once_from_elsewhere():
-    assert dict(run_tasks(tasks.square, list(range(20)), workers=2)) == {i: i * i for i in range(20)}
-    pids = {pid for _, pid in run_tasks(tasks.process_id, [None] * 4, workers=2)}
+def test_processes_return_every_result_once_from_elsewhere(guarded):
+    assert dict(run(tasks.square, list(range(20)), 2, guarded)) == {i: i * i for i in range(20)}
+    pids = {pid for _, pid in run(tasks.process_id, [None] * 4, 2, guarded)}
     assert os.getpid() not in pids
     assert len(pids) <= 2
 
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_no_tasks_is_no_results(workers):
-    assert list(run_tasks(tasks.square, [], workers=workers)) == []
+    assert list(run(tasks.square, [], workers=workers)) == []
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_a_tasks_own_error_names_the_task_and_keeps_its_cause(workers):
-    with pytest.raises(JobError, match=r"task 0 failed: ValueError: the wrist is upside down") as caught:
-        list(run_tasks(tasks.fail, ["the wrist is\nupside down"], workers=workers))
-    assert isinstance(caught.value.__cause__, ValueError)
+def test_tasks_may_be_added_while_others_run(workers):
+    queue = deque([("first", 2)])
+    found = {}
+    for key, result in run_tasks(tasks.square, queue, workers):
+        found[key] = result
+        if key == "first":
+            queue.append(("second", result))
+    assert found == {"first": 4, "second": 16}
 
 
-@pytest.mark.parametrize("workers", [0, 1])
-def test_an_explained_error_passes_unchanged(workers):
+def test_what_a_task_raises_is_told_with_its_trace_and_not_tried_again(guarded):
+    [(_, failure)] = run(tasks.fail, ["the wrist is\nupside down"], 1, guarded)
+    assert isinstance(failure, Failure)
+    assert str(failure) == "it failed: ValueError: the wrist is upside down"
+    assert failure.tries == 1
+    assert "executor_tasks.py" in failure.last.trace
+
+
+def test_what_a_task_raises_here_is_told_alike():
+    [(_, failure)] = run(tasks.fail, ["boom"], 0)
+    assert str(failure) == "it failed: ValueError: boom"
+
+
+def test_an_explained_error_ends_the_run(guarded):
     with pytest.raises(InputError, match=r"^no such camera$"):
-        list(run_tasks(tasks.fail_politely, ["no such camera"], workers=workers))
+        list(run(tasks.fail_politely, ["no such camera"], 1, guarded))
+    with pytest.raises(InputError, match=r"^no such camera$"):
+        list(run(tasks.fail_politely, ["no such camera"], 0))
 
 
-def test_a_result_that_cannot_travel_is_an_error():
-    with pytest.raises(JobError, match="function cannot be sent back"):
-        list(run_tasks(tasks.unpicklable, [None], workers=1))
+def test_a_result_that_cannot_travel_is_a_failure(guarded):
+    [(_, failure)] = run(tasks.unpicklable, [None], 1, guarded)
+    assert "function cannot be sent back" in str(failure)
 
 
-def test_a_killed_worker_costs_one_try(tmp_path):
+def test_a_killed_worker_costs_one_try(tmp_path, guarded):
     arguments = [str(tmp_path / f"marker{i}") for i in range(3)]
-    assert dict(run_tasks(tasks.die_once, arguments, workers=2)) == dict.fromkeys(range(3), "survived")
+    assert dict(run(tasks.die_once, arguments, 2, guarded)) == dict.fromkeys(range(3), "survived")
 
 
-def test_a_task_that_always_kills_its_worker_is_named_after_three_tries(tmp_path):
+def test_a_task_that_always_kills_its_worker_is_given_up_and_the_others_are_done(tmp_path, guarded):
     counter = tmp_path / "starts"
-    with pytest.raises(
-        JobError, match="task 0 was started 3 times and its process died each time, last with exit code 3"
-    ):
-        list(run_tasks(tasks.die_always, [str(counter)], workers=1))
-    assert len(counter.read_text()) == MAX_TRIES == 3
+    calls = [("die_always", str(counter)), ("die_once", str(tmp_path / "marker"))]
+    results = dict(run(tasks.either, calls, 1, guarded))
+    assert str(results[0]) == "its process died with exit code 3, 3 times of 3"
+    assert results[1] == "survived"
+    assert len(counter.read_text()) == Limits().tries == 3
 
 
-def test_closing_early_stops_the_workers(tmp_path):
+def test_a_task_that_hangs_is_stopped_by_its_watchdog_with_a_trace(tmp_path, guarded):
+    pid_file = tmp_path / "pid"
+    calls = [("write_then_sleep", str(pid_file)), ("square_of", "3")]
+    results = dict(run(tasks.either, calls, 1, guarded, Limits(tries=2, patience=0.4)))
+    assert str(results[0]) == "its process hung and was stopped, 2 times of 2"
+    assert "in write_then_sleep" in results[0].last.trace
+    assert results[1] == 9
+    assert not _alive(int(pid_file.read_text()))
+
+
+def test_a_task_deaf_to_python_is_stopped_as_well():
+    """As native code may, it holds the interpreter's lock, so that no other thread of Python's runs."""
+    [(_, failure)] = run(tasks.hold_the_lock, [None], 1, None, Limits(tries=1, patience=0.4))
+    assert failure.last.cause == "hung"
+
+
+def test_a_task_without_memory_is_tried_again_in_a_fresh_process(tmp_path, guarded):
+    [(_, pids)] = run(tasks.no_memory_once, [str(tmp_path / "pid")], 1, guarded)
+    assert pids[0] != pids[1]
+
+
+def test_a_second_hang_comes_after_twice_the_time():
+    strikes = Strikes(Limits(tries=3, patience=10.0))
+    assert strikes.patience("chunk") == 10.0
+    assert strikes.lost("chunk", Loss("hung")) is None
+    assert strikes.patience("chunk") == 20.0
+    assert strikes.patience("another") == 10.0
+
+
+def test_patience_follows_the_pace_of_what_is_done():
+    strikes = Strikes(Limits(patience=10.0))
+    for seconds in (1.0, 2.0, 100.0):
+        strikes.done("chunk", seconds)
+    assert strikes.patience("chunk") == 20 * 2.0
+
+
+def test_lost_machines_do_not_count_as_the_tasks_tries():
+    strikes = Strikes(Limits(tries=2))
+    assert [strikes.lost("chunk", Loss("node")) for _ in range(9)] == [None] * 9
+    failure = strikes.lost("chunk", Loss("node"))
+    assert failure is not None
+    assert str(failure) == "its machine was lost, 10 times of 10"
+
+
+def test_workers_make_room_for_fresh_ones_after_so_many_tasks(guarded):
+    pids = [pid for _, pid in run(tasks.process_id, [None] * 6, 1, guarded, Limits(tasks=2))]
+    # On Ray the first may be an older one, and the last stays at hand.
+    assert max(pids.count(pid) for pid in pids) == 2
+    assert len(set(pids)) in (3, 4)
+    assert _wait_for(lambda: not any(_alive(pid) for pid in set(pids) - {pids[-1]}))
+
+
+def test_workers_that_hold_too_much_memory_make_room_for_fresh_ones(guarded):
+    pids = [pid for _, pid in run(tasks.keep_megabytes, [300, 1, 1], 1, guarded, Limits(memory=250 * 2**20))]
+    assert pids[0] != pids[1] == pids[2]
+
+
+def test_closing_early_stops_the_workers(tmp_path, guarded):
     first = tmp_path / "marker"
     first.touch()
     pid_file = tmp_path / "pid"
-    results = run_tasks(tasks.either, [("die_once", str(first)), ("write_then_sleep", str(pid_file))], workers=2)
+    results = run(tasks.either, [("die_once", str(first)), ("write_then_sleep", str(pid_file))], 2, guarded)
     assert next(results) == (0, "survived")
     assert _wait_for(lambda: pid_file.exists() and pid_file.read_text())
     start = time.monotonic()
     results.close()
     assert time.monotonic() - start < 5
-    assert not _alive(int(pid_file.read_text()))
+    assert _wait_for(lambda: not _alive(int(pid_file.read_text())), 2)
 
 
 def test_workers_get_one_linear_algebra_thread(monkeypatch):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    assert [value for _, value in run_tasks(tasks.threads, [None], workers=1)] == ["1"]
+    assert [value for _, value in run(tasks.threads, [None], workers=1)] == ["1"]
     assert "OMP_NUM_THREADS" not in os.environ
 
 
@@ -129,10 +222,11 @@ def test_workers_leave_with_their_parent(tmp_path, how):
     script = tmp_path / "parent.py"
     script.write_text(
         "import signal\n"
+        "from collections import deque\n"
         "from tests.pipelines import executor_tasks as tasks\nfrom pipelines.executors import run_tasks\n"
         # A job started in the background of a script inherits an ignored SIGINT.
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-        f"if __name__ == '__main__':\n    list(run_tasks(tasks.write_then_sleep, [{str(pid_file)!r}], workers=1))\n"
+        f"if __name__ == '__main__':\n    list(run_tasks(tasks.write_then_sleep, deque([(0, {str(pid_file)!r})]), 1))\n"
     )
     parent = subprocess.Popen([sys.executable, str(script)], stderr=subprocess.PIPE, cwd=ROOT)
     assert _wait_for(lambda: pid_file.exists() and pid_file.read_text(), 30)
@@ -147,40 +241,35 @@ def test_workers_leave_with_their_parent(tmp_path, how):
     [
         ({"workers": -1}, "workers must be >= 0, got -1"),
         ({"workers": 0, "address": "auto"}, "Ray at 'auto' needs workers >= 1, got 0"),
-        ({"workers": 2, "in_flight": 0}, "in_flight must be >= 1, got 0"),
     ],
 )
 def test_bad_options_are_refused_before_anything_starts(options, message):
     with pytest.raises(InputError, match=message):
-        run_tasks(tasks.square, [1], **options)
+        run(tasks.square, [1], **options)
 
 
-@pytest.mark.usefixtures("ray_local")
-def test_ray_returns_every_result_once_with_few_in_flight():
-    assert dict(run_tasks(tasks.square, list(range(6)), 2, "local", in_flight=2)) == {i: i * i for i in range(6)}
+@pytest.mark.parametrize(
+    ("limits", "message"), [({"tries": 0}, "at least once, got tries=0"), ({"patience": 0.0}, "above 0 s, got 0")]
+)
+def test_limits_that_nothing_meets_are_refused(limits, message):
+    with pytest.raises(InputError, match=message):
+        Limits(**limits)
 
 
 @pytest.mark.usefixtures("ray_local")
 def test_ray_workers_get_the_thread_counts():
-    assert [value for _, value in run_tasks(tasks.threads, [None], 2, "local")] == ["1"]
+    assert [value for _, value in run(tasks.threads, [None], 2, "local")] == ["1"]
 
 
 @pytest.mark.usefixtures("ray_local")
-def test_ray_retries_a_killed_worker_and_reports_errors(tmp_path):
-    assert list(run_tasks(tasks.die_once, [str(tmp_path / "marker")], 2, "local")) == [(0, "survived")]
-    with pytest.raises(JobError, match="task 0 failed: ValueError: boom"):
-        list(run_tasks(tasks.fail, ["boom"], 2, "local"))
-    with pytest.raises(InputError, match="no such camera"):
-        list(run_tasks(tasks.fail_politely, ["no such camera"], 2, "local"))
-
-
-@pytest.mark.usefixtures("ray_local")
-def test_ray_names_a_task_whose_worker_always_dies(tmp_path):
-    with pytest.raises(JobError, match="task 0 was started 3 times and its worker died each time"):
-        list(run_tasks(tasks.die_always, [str(tmp_path / "starts")], 2, "local"))
+def test_a_killed_ray_worker_costs_one_try(tmp_path):
+    """The worker itself, that is, and with it the process at its side."""
+    [(_, pids)] = run(tasks.kill_parent_once, [str(tmp_path / "pid")], 1, "local")
+    assert pids[0] != pids[1]
+    assert _wait_for(lambda: not _alive(pids[0]))
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1"])
 def test_an_unreachable_ray_is_one_line_at_once(address):
     with pytest.raises(JobError, match=rf"^cannot reach Ray at '{re.escape(address)}': .*refused"):
-        _start_ray(address, 1)
+        start_ray(address, 1)

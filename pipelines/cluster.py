@@ -1,0 +1,133 @@
+"""Tasks on a Ray cluster, started here or running already.
+
+Plain tasks, bounded in flight. Ray's workers stay small: each keeps a process at its side that does the work
+(`pipelines.processes`), so that a task is guarded, timed and explained as on a single machine, and a fresh process
+costs no Ray worker. What is lost with a worker or a node is started again from here, and counted per task.
+"""
+
+import os
+import signal
+import socket
+import threading
+from collections.abc import Callable, Generator, Hashable
+from typing import Any
+
+from handful import InputError, JobError
+from pipelines.faults import Limits, Loss, Queue, Strikes
+from pipelines.processes import Answer, Refused, Worker
+
+# Of a Ray worker: the process at its side, while it is idle.
+_AT_HAND: list[Worker] = []
+
+
+def run_on_ray(
+    function: Callable[[Any], Any], queue: Queue, workers: int, address: str, limits: Limits, cpus: int
+) -> Generator[tuple[Any, Any], None, None]:
+    """Yield (key, result or `Failure`) as tasks finish on a cluster; see `pipelines.executors.run_tasks`."""
+    import ray  # heavy, and absent where nothing needs it
+
+    started = not ray.is_initialized()
+    if started:
+        start_ray(address, workers * cpus)
+    strikes = Strikes(limits)
+    running: dict[Any, tuple[Hashable, Any]] = {}
+    try:
+        # Ray's own retries are as blind as they are many: what was lost is started again below, and counted.
+        task = ray.remote(_beside).options(num_cpus=cpus, max_retries=0)
+        while queue or running:
+            while queue and len(running) < workers:
+                key, argument = queue.popleft()
+                reference = task.remote(function, argument, strikes.patience(key), limits, cpus)
+                running[reference] = key, argument
+            finished, _ = ray.wait(list(running), num_returns=1)
+            for reference in finished:
+                key, argument = running.pop(reference)
+                answer = _answer(reference)
+                if isinstance(answer, Refused):
+                    raise answer.error
+                if not isinstance(answer, Loss):
+                    strikes.done(key, answer.seconds)
+                    yield key, answer.value
+                elif (failure := strikes.lost(key, answer)) is not None:
+                    yield key, failure
+                else:
+                    queue.appendleft((key, argument))
+    finally:
+        for reference in running:
+            ray.cancel(reference, force=True)
+        if started:
+            ray.shutdown()
+
+
+def _beside(function: Callable[[Any], Any], argument: Any, patience: float | None, limits: Limits, cpus: int) -> Answer:
+    """On a Ray worker: do a task in the process at its side."""
+    worker = _AT_HAND.pop() if _AT_HAND else Worker((os.cpu_count() or 1) // cpus)
+    worker.give("task", function, argument, patience)
+    answer = worker.answer()
+    if not worker.gone and worker.worn(limits):
+        worker.stop()
+    if not worker.gone:
+        _AT_HAND.append(worker)
+    return answer
+
+
+def _answer(reference: Any) -> Answer:
+    import ray
+
+    try:
+        answer: Answer = ray.get(reference)
+    except ray.exceptions.OutOfMemoryError:
+        return Loss("memory", "and Ray stopped its worker")
+    except (ray.exceptions.NodeDiedError, ray.exceptions.LocalRayletDiedError, ray.exceptions.ObjectLostError):
+        return Loss("node")
+    except ray.exceptions.WorkerCrashedError:
+        return Loss("died", "with its Ray worker")
+    except ray.exceptions.RayError as error:
+        text = " ".join(str(error).split())
+        raise JobError(f"Ray cannot run tasks: {type(error).__name__}: {text[:400]}") from error
+    return answer
+
+
+def start_ray(address: str, cpus: int) -> None:
+    """Start Ray here, or join a cluster.
+
+    Args:
+        address: "local", "auto", "host:port" or "ray://host:port".
+        cpus: of a cluster started here.
+
+    Raises:
+        InputError: that is no address.
+        JobError: nothing answers there.
+    """
+    import ray
+
+    quiet: dict[str, Any] = {"logging_level": "ERROR", "log_to_driver": False}
+    # Ray puts its own handler in place, which leaves at once and without a word.
+    terminated = signal.getsignal(signal.SIGTERM)
+    try:
+        if address == "local":
+            # Nothing large goes through the object store: keep it at its smallest.
+            small = 100 * 1024**2
+            ray.init("local", num_cpus=cpus, include_dashboard=False, object_store_memory=small, **quiet)
+        else:
+            _knock(address)
+            ray.init(address, **quiet)
+    except SystemExit:  # Ray's own answer to SIGTERM
+        raise KeyboardInterrupt from None
+    except ValueError as error:  # Ray's word for an address that is none
+        raise InputError(
+            f"'{address}' is no address of Ray's ({error}); give 'local', 'auto', 'HOST:PORT' or 'ray://HOST:PORT'"
+        ) from error
+    except (OSError, RuntimeError) as error:
+        text = " ".join(str(error).split())
+        raise JobError(f"cannot reach Ray at '{address}': {text[:200]}") from error
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, terminated)
+
+
+def _knock(address: str) -> None:
+    """Open and close a connection to the address's port: Ray itself tries a dead one for minutes before it says so."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host and port.isdigit():
+        socket.create_connection((host, int(port)), timeout=10).close()
