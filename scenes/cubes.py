@@ -176,6 +176,14 @@ class StackThree(_Cubes):
         """The fixed ones."""
         return self.fixed_roles()
 
+    def placed(self, k: int, world: World, roles: dict[str, np.ndarray]) -> np.ndarray:
+        """The middle one stands on the lowest after the first placement, the top one on that after the second."""
+        held, below = self.subtasks[k].held, self.subtasks[k].reference
+        assert held is not None  # it is a placement
+        upper, lower = (pick(world.objects, self.objects, roles[role]) for role in (held, below))
+        bottom = pick(world.objects, self.objects, roles["bottom"])
+        return _on_table(bottom, world) & stacked(upper, lower)
+
     def goal(self, world: World, roles: dict[str, np.ndarray]) -> np.ndarray:
         """Each cube stands upright on the one below, the lowest on the table."""
         bottom, middle, top = (pick(world.objects, self.objects, roles[r]) for r in ("bottom", "middle", "top"))
@@ -196,5 +204,5 @@ def stacked(upper: Array, lower: Array) -> np.ndarray:
 
 def upright(pose: Array) -> np.ndarray:
     """Whether one of the cube's faces points up within 10 degrees, (n,)."""
-    axes = np.stack([quat_rotate(pose[:, 3:], axis)[:, 2] for axis in np.eye(3)])
-    return np.abs(axes).max(axis=0) > _UPRIGHT
+    axes = quat_rotate(pose[:, None, 3:], np.eye(3))
+    return np.abs(axes[..., 2]).max(axis=1) > _UPRIGHT

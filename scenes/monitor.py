@@ -10,13 +10,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from scenes.outcome import Outcome
+from scenes.props import hold_distances
 from scenes.scene import Scene
-from scenes.task import World, pick
+from scenes.task import IN_HAND, World, pick
 from scenes.workspace import Workspace
 from sim.batch import BatchSim
-
-# An object held this near the tool's centre is in the hand [m].
-_IN_HAND = 0.04
+from sim.transforms import Array
 
 
 @dataclass(frozen=True)
@@ -34,6 +33,14 @@ class Strictness:
     push: float = 0.03
     # A bystander this far above where it stood, in the hand, was picked up [m].
     raised: float = 0.02
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What the judge remembers of an undecided scene: whether it met the goal, and for how many steps it holds now."""
+
+    met: bool
+    held: int
 
 
 class Monitor:
@@ -65,6 +72,7 @@ class Monitor:
         }
         self._bystander = np.zeros((n, len(workspace.task.objects)), bool)
         self._start = np.zeros((n, len(workspace.task.objects), 3))
+        self._hold_points = _equally_many([prop.hold_points for prop in workspace.task.props])
 
     def begin(self, ids: np.ndarray, scenes: list[Scene]) -> None:
         """Start judging scenes anew, from their present state."""
@@ -86,19 +94,19 @@ class Monitor:
         world = self.workspace.observe(self.sim, ids)
         reached = task.goal(world, {role: index[ids] for role, index in self.roles.items()})
         self.met[ids] |= reached
-        speed = np.stack([world.speeds[name] for name in task.objects])
-        calm = (speed < rules.rest_speed).all(axis=0)
-        positions = np.stack([world.objects[name][:, :3] for name in task.objects], axis=1)
-        distance = np.stack([p.hold_distance(world.objects[p.name], world.tool[:, :3]) for p in task.props], axis=1)
+        poses, point = np.stack([world.objects[name] for name in task.objects], axis=1), world.tool[:, None, :3]
+        positions, start, bystander = poses[..., :3], self._start[ids], self._bystander[ids]
+        calm = (np.stack([world.speeds[name] for name in task.objects]) < rules.rest_speed).all(axis=0)
+        distance = hold_distances(poses, self._hold_points, point)
         if task.ends_in_release:
             calm &= (distance >= rules.clearance).all(axis=1) & (world.opening >= rules.open_gripper)
         self.held[ids] = np.where(reached & calm, self.held[ids] + 1, 0)
-        picked_up = (positions[..., 2] - self._start[ids][..., 2] > rules.raised) & (distance < _IN_HAND)
-        pushed = np.linalg.norm(positions - self._start[ids], axis=2) > rules.push
+        picked_up = (positions[..., 2] - start[..., 2] > rules.raised) & (distance < IN_HAND)
+        pushed = np.linalg.norm(positions - start, axis=2) > rules.push
         self._decide(ids, self.sim.diverged[ids], Outcome.DIVERGED)
         self._decide(ids, self.workspace.forbidden_contact(self.sim, ids), Outcome.COLLIDED)
-        self._decide(ids, (picked_up & self._bystander[ids]).any(axis=1), Outcome.WRONG_OBJECT)
-        self._decide(ids, (pushed & self._bystander[ids]).any(axis=1), Outcome.DISTURBED)
+        self._decide(ids, (picked_up & bystander).any(axis=1), Outcome.WRONG_OBJECT)
+        self._decide(ids, (pushed & bystander).any(axis=1), Outcome.DISTURBED)
         self._decide(ids, self.held[ids] >= self.need, Outcome.SUCCESS)
         return world
 
@@ -106,6 +114,14 @@ class Monitor:
         for i in ids[where]:
             if self.outcome[i] is None:
                 self.outcome[i] = outcome
+
+    def memory(self, lane: int) -> Memory:
+        """What is remembered of an undecided scene, apart from where it started."""
+        return Memory(bool(self.met[lane]), int(self.held[lane]))
+
+    def recall(self, lane: int, memory: Memory) -> None:
+        """Go back to what was remembered of a scene, when it was undecided."""
+        self.met[lane], self.held[lane], self.outcome[lane] = memory.met, memory.held, None
 
     def give_up(self, ids: np.ndarray) -> None:
         """Settle the outcome of scenes whose time is over, by what was reached."""
@@ -130,5 +146,11 @@ class Monitor:
         position = pick(one.objects, task.objects, last)[0, :3]
         moved = np.linalg.norm(position - self._start[i, last[0]]) > self.rules.push
         held = task.props[last[0]]
-        in_hand = held.hold_distance(one.objects[held.name], one.tool[:, :3])[0] < _IN_HAND
+        in_hand = held.hold_distance(one.objects[held.name], one.tool[:, :3])[0] < IN_HAND
         return Outcome.MISPLACED if task.ends_in_release and moved and not in_hand else Outcome.TIMED_OUT
+
+
+def _equally_many(points: list[Array]) -> Array:
+    """Sets of points (G_i, 3) as one array (O, G, 3); the smaller sets repeat their first."""
+    most = max(map(len, points))
+    return np.stack([np.concatenate([p, np.repeat(p[:1], most - len(p), axis=0)]) for p in points])

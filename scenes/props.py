@@ -6,7 +6,7 @@ same; a demo of one side then serves every other. A prop that is fixed has no jo
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Literal
 
 import mujoco
@@ -116,6 +116,11 @@ class Prop:
         """Its symmetries as an array (S, 4)."""
         return np.array(self.symmetries)
 
+    @cached_property
+    def hold_points(self) -> Array:
+        """Where the tool's centre is as it is held, in its frame, (G, 3) [m]."""
+        return np.unique(np.array(self.grasps)[:, :3], axis=0)
+
     def grasp_poses(self) -> Array:
         """Its grasps under each of its symmetries, (G * S, 7) in its frame."""
         turns = np.concatenate([np.zeros((len(self.symmetries), 3)), self.turns], axis=1)
@@ -123,9 +128,7 @@ class Prop:
 
     def hold_distance(self, pose: Array, point: Array) -> Array:
         """How far points (..., 3) are from where the object at poses (..., 7) is held by its nearest grasp [m]."""
-        offsets = np.unique(np.array(self.grasps)[:, :3], axis=0)
-        held = pose[..., None, :3] + quat_rotate(pose[..., None, 3:], offsets)
-        return np.linalg.norm(held - point[..., None, :], axis=-1).min(axis=-1)
+        return hold_distances(pose, self.hold_points, point)
 
     def spread(self) -> float:
         """How far it reaches sideways from where it is held, at the most [m]."""
@@ -201,6 +204,12 @@ def cube(name: str, colour: str, edge: float, mass: float) -> Prop:
     half = edge / 2
     shape = Shape("box", (half, half, half), mass=mass)
     return Prop(name, "cube", colour, (shape,), (half, half, half), turns_about_z(4), resizable=True)
+
+
+def hold_distances(pose: Array, hold_points: Array, point: Array) -> Array:
+    """How far points (..., 3) are from the nearest of objects' hold points (..., G, 3), the objects at (..., 7) [m]."""
+    held = pose[..., None, :3] + quat_rotate(pose[..., None, 3:], hold_points)
+    return np.linalg.norm(held - point[..., None, :], axis=-1).min(axis=-1)
 
 
 def by_name(props: Sequence[Prop], name: str) -> Prop:

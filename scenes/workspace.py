@@ -31,9 +31,24 @@ _SPIN_ARM = 0.05
 class Origin(Protocol):
     """What an episode's metadata says about where it was made."""
 
-    task: str
-    embodiment: str
-    extra: dict[str, Any]
+    @property
+    def task(self) -> str: ...
+
+    @property
+    def embodiment(self) -> str: ...
+
+    @property
+    def extra(self) -> dict[str, Any]: ...
+
+
+@dataclass(frozen=True)
+class _Columns:
+    """Where what is looked at in each control step stands, worked out once."""
+
+    pose: np.ndarray  # (O, 7) columns in qpos of each free object's pose
+    velocity: np.ndarray  # (O, 6) columns in qvel of its velocity
+    touch: np.ndarray  # columns in sensordata of the sensors of forbidden contact
+    table: int  # its body
 
 
 @dataclass(frozen=True)
@@ -63,18 +78,26 @@ class Workspace:
         """Where in the model a scene's values go."""
         return find_slots(self.model, self.task, self.embodiment)
 
+    @cached_property
+    def _columns(self) -> "_Columns":
+        return _Columns(
+            pose=np.array(list(self.object_qpos.values()), int)[:, None] + np.arange(7),
+            velocity=np.array(list(self.object_qvel.values()), int)[:, None] + np.arange(6),
+            touch=np.array([self.model.sensor(name).adr[0] for name in ("robot_on_table", "palm_on_anything")]),
+            table=self.model.body("table").id,
+        )
+
     def observe(self, sim: BatchSim, ids: np.ndarray) -> World:
         """Read what is where in scenes `ids`, after a control step."""
-        qpos, qvel = sim.qpos[ids], sim.qvel[ids]
-        poses = {name: qpos[:, c : c + 7] for name, c in self.object_qpos.items()}
-        speeds = {}
-        for name, c in self.object_qvel.items():
-            linear = np.linalg.norm(qvel[:, c : c + 3], axis=1)
-            speeds[name] = np.maximum(linear, _SPIN_ARM * np.linalg.norm(qvel[:, c + 3 : c + 6], axis=1))
-        for name, pose in self.fixed_poses(sim, ids).items():
-            poses[name], speeds[name] = pose, np.zeros(len(ids))
+        at, moving = self._columns, sim.qvel[ids][:, self._columns.velocity]
+        pose = np.moveaxis(sim.qpos[ids][:, at.pose], 1, 0)
+        poses: dict[str, Array] = dict(zip(self.object_qpos, pose, strict=True))
+        linear, spin = np.linalg.norm(moving[..., :3], axis=2), np.linalg.norm(moving[..., 3:], axis=2)
+        speeds: dict[str, Array] = dict(zip(self.object_qvel, np.maximum(linear, _SPIN_ARM * spin).T, strict=True))
+        for name, fixed in self.fixed_poses(sim, ids).items():
+            poses[name], speeds[name] = fixed, np.zeros(len(ids))
         tool = self.embodiment.chain.forward(sim.true_joint_position(ids))
-        table = sim.batch.expand("body_pos")[ids, self.model.body("table").id, 2] + TABLE_TOP
+        table = sim.batch.expand("body_pos")[ids, at.table, 2] + TABLE_TOP
         return World(poses, speeds, tool, sim.gripper_opening(ids), table)
 
     def fixed_poses(self, sim: BatchSim, ids: np.ndarray) -> dict[str, Array]:
@@ -86,8 +109,7 @@ class Workspace:
 
     def forbidden_contact(self, sim: BatchSim, ids: np.ndarray) -> np.ndarray:
         """Whether the robot touched the table, or its palm anything, during the last control step, (n,)."""
-        columns = [self.model.sensor(name).adr[0] for name in ("robot_on_table", "palm_on_anything")]
-        return (sim.sensor_peak[np.ix_(ids, columns)] > 0).any(axis=1)
+        return (sim.sensor_peak[ids[:, None], self._columns.touch] > 0).any(axis=1)
 
 
 @lru_cache(maxsize=8)

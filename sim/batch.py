@@ -104,7 +104,7 @@ class BatchSim:
         state: (N, S) live integrator rows (mjSTATE_INTEGRATION), float64.
         diverged: (N,) whether the engine has warned of a broken state since the scene's last reset.
         sensor_peak: (N, sensordata) largest value of each sensor at the setpoints of the last control step, so that a
-            touch shorter than the step is seen.
+            touch shorter than the step is seen. As after `mj_step`, it is of the state one physics step before.
     """
 
     def __init__(
@@ -132,6 +132,7 @@ class BatchSim:
         self._finger_cols = embodiment.finger_addresses(model)
         self._servos = np.array([model.actuator(name).id for name in embodiment.actuators])
         self._gripper = model.actuator(embodiment.gripper_actuator).id
+        self._controls = np.array([*self._servos, self._gripper])
         # Seconds by which a servo trails a moving setpoint, made up by leading it: damping over stiffness.
         self._lead = -model.actuator_biasprm[self._servos, 2] / model.actuator_gainprm[self._servos, 0]
         memory = 2 + int(np.ceil(self.timing.max_latency * self.timing.rate))
@@ -213,34 +214,46 @@ class BatchSim:
         ids = np.asarray(ids)
         joints = self._targets.shape[2]
         true_target = action[:, :joints] + self.joint_offset[ids]
-        self._targets[ids] = np.concatenate([self._targets[ids, 1:], true_target[:, None]], axis=1)
-        self._openings[ids] = np.concatenate([self._openings[ids, 1:], action[:, None, joints]], axis=1)
-        targets, openings, memory = self._targets[ids], self._openings[ids], self._targets.shape[1]
-        period, count = 1.0 / self.timing.rate, self.timing.setpoints
-        rows, line = np.ix_(ids, self._servos), np.arange(len(ids))
-        travel_step = self.embodiment.finger_speed * self._finger_speed[ids] * period / count
-        lateness = self.latency[ids] + self._lateness(ids)
-        peak = np.full((len(ids), self._sensordata.shape[1]), -np.inf)
-        for k in range(count):
-            # Where the delayed clock stands on the line through the last targets: whole steps back, and the fraction.
-            # A setpoint is held for an interval, so it is the line's value in its middle; the end's value would lead.
-            clock = (k + 0.5) / count - lateness / period
-            back = np.ceil(-clock - 1e-9).astype(int).clip(0)
-            index = memory - 1 - back
-            fraction = (clock + back)[:, None]
-            before, after = targets[line, index - 1], targets[line, index]
-            rate = (after - before) / period
-            self.ctrl[rows] = before + fraction * (after - before) + self._lead * rate
-            wanted = self.embodiment.finger_position(openings[line, index])
-            self._finger[ids] += np.clip(wanted - self._finger[ids], -travel_step, travel_step)
-            self.ctrl[ids, self._gripper] = self._finger[ids]
-            last = k == count - 1
-            stage = mujoco.mjtStage.mjSTAGE_VEL if last else mujoco.mjtStage.mjSTAGE_NONE
-            self.batch.step(ids, nstep=self._substeps, stage=stage.value)
+        targets = np.concatenate([self._targets[ids, 1:], true_target[:, None]], axis=1)
+        openings = np.concatenate([self._openings[ids, 1:], action[:, None, joints]], axis=1)
+        self._targets[ids], self._openings[ids] = targets, openings
+        setpoints = self._setpoints(ids, targets, openings)
+        rows, peak = ids[:, None], np.full((len(ids), self._sensordata.shape[1]), -np.inf)
+        for setpoint in setpoints:
+            self.ctrl[rows, self._controls] = setpoint
+            self.batch.step(ids, nstep=self._substeps)
             np.maximum(peak, self._sensordata[ids], out=peak)
         self._steps[ids] += 1
         self.sensor_peak[ids] = peak
         self._note_divergence(ids)
+
+    def _setpoints(self, ids: np.ndarray, targets: Array, openings: Array) -> Array:
+        """What the servos and the gripper's are told in the course of a control step, (setpoints, n, J + 1).
+
+        Args:
+            ids: scenes, (n,).
+            targets: (n, memory, J) joint targets up to this step's [rad].
+            openings: (n, memory) the same of the gripper.
+        """
+        period, count, memory = 1.0 / self.timing.rate, self.timing.setpoints, targets.shape[1]
+        lateness = self.latency[ids] + self._lateness(ids)
+        # Where the delayed clock stands on the line through the last targets: whole steps back, and the fraction.
+        # A setpoint is held for an interval, so it is the line's value in its middle; the end's value would lead.
+        clock = ((np.arange(count) + 0.5) / count)[:, None] - lateness / period
+        back = np.ceil(-clock - 1e-9).astype(int).clip(0)
+        index, line = memory - 1 - back, np.arange(len(ids))
+        before, after = targets[line, index - 1], targets[line, index]
+        travel = after - before
+        setpoints = np.empty((count, len(ids), targets.shape[2] + 1))
+        setpoints[..., :-1] = before + (clock + back)[..., None] * travel + self._lead * (travel / period)
+        wanted = self.embodiment.finger_position(openings[line, index])
+        reach = self.embodiment.finger_speed * self._finger_speed[ids] * period / count
+        finger = self._finger[ids]
+        for k in range(count):
+            finger = finger + np.minimum(np.maximum(wanted[k] - finger, -reach), reach)
+            setpoints[k, :, -1] = finger
+        self._finger[ids] = finger
+        return setpoints
 
     def _lateness(self, ids: np.ndarray) -> Array:
         """How much later than its latency each scene's present control step is, (n,) [s]."""
@@ -286,7 +299,6 @@ class BatchSim:
         self._finger[ids], self._steps[ids] = snapshot.finger, snapshot.steps
         self._warned[ids] = self.batch.warning[ids][:, _FATAL, 1]
         self.diverged[ids] = False
-        self.batch.forward(ids, stage=mujoco.mjtStage.mjSTAGE_VEL.value)
 
 
 def model_field(model: mujoco.MjModel, name: str) -> np.ndarray:
