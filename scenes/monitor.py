@@ -123,6 +123,10 @@ class Monitor:
         """Go back to what was remembered of a scene, when it was undecided."""
         self.met[lane], self.held[lane], self.outcome[lane] = memory.met, memory.held, None
 
+    def carry_on(self, lane: int) -> None:
+        """Judge a scene further after a failure of which nothing forbidden remains."""
+        self.met[lane], self.held[lane], self.outcome[lane] = False, 0, None
+
     def give_up(self, ids: np.ndarray) -> None:
         """Settle the outcome of scenes whose time is over, by what was reached."""
         world = self.workspace.observe(self.sim, ids)

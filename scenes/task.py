@@ -16,6 +16,9 @@ from scenes.placement import Range, Region, check_room, place
 from scenes.props import Prop
 from sim.transforms import Array
 
+# An object held this near the tool's centre is in the hand [m].
+IN_HAND = 0.04
+
 # Which of a task's sentences are meant; see `Task`.
 Sentences = Literal["sentences", "held_out", "unseen"]
 
@@ -56,6 +59,14 @@ class World:
     tool: Array
     opening: Array
     table_height: Array
+
+    def rows(self, rows: np.ndarray) -> "World":
+        """Some of the scenes."""
+        return World(
+            {name: pose[rows] for name, pose in self.objects.items()},
+            {name: speed[rows] for name, speed in self.speeds.items()},
+            *(part[rows] for part in (self.tool, self.opening, self.table_height)),
+        )
 
 
 @dataclass(frozen=True)
@@ -151,6 +162,52 @@ class Task(ABC):
             world: n scenes.
             roles: role -> (n,) index into `objects` of the object that plays it.
         """
+
+    def placed(self, k: int, world: World, roles: dict[str, np.ndarray]) -> np.ndarray:
+        """Whether the object that subtask k, a placement, has let go is where it belongs, (n,); see `goal`.
+
+        By default only the last subtask is a placement, and then the goal is reached.
+        """
+        if k != len(self.subtasks) - 1:
+            raise NotImplementedError(f"{type(self).__name__} must say in placed() when subtask {k} is done")
+        return self.goal(world, roles)
+
+    def done(self, k: int, world: World, roles: dict[str, np.ndarray]) -> np.ndarray:
+        """Whether everything up to subtask k is done, (n,): what was placed is in place, what was grasped in the hand.
+
+        How an object got there, and whether it stays, is judged elsewhere.
+
+        Args:
+            k: the subtask.
+            world: n scenes at its end.
+            roles: role -> (n,) index into `objects` of the object that plays it.
+        """
+        last = self.subtasks[k]
+        held = self.held(world, roles[last.held or last.reference])
+        if last.kind == "grasp":
+            return held & self.intact(k, world, roles)
+        return ~held & self.placed(k, world, roles) & self.intact(k, world, roles)
+
+    def intact(self, k: int, world: World, roles: dict[str, np.ndarray]) -> np.ndarray:
+        """Whether what was placed before subtask k is still in its place, (n,); see `done`."""
+        intact = np.ones(len(world.opening), bool)
+        for j, subtask in enumerate(self.subtasks[:k]):
+            if subtask.kind == "place":
+                intact &= self.placed(j, world, roles)
+        return intact
+
+    def resume(self, world: World, roles: dict[str, np.ndarray]) -> int:
+        """The subtask with which to carry on in one scene: the grasp of the first object that is not in its place."""
+        for k, subtask in enumerate(self.subtasks):
+            if subtask.kind == "place" and not self.placed(k, world, roles)[0]:
+                grasps = [j for j in range(k) if self.subtasks[j].reference == subtask.held]
+                return grasps[-1]
+        return len(self.subtasks) - 1 if self.subtasks[-1].kind == "grasp" else len(self.subtasks)
+
+    def held(self, world: World, index: np.ndarray) -> np.ndarray:
+        """Whether object index[i] is within the hand's reach in scene i, (n,)."""
+        near = np.stack([prop.hold_distance(world.objects[prop.name], world.tool[:, :3]) for prop in self.props])
+        return near[index, np.arange(len(index))] < IN_HAND
 
     def casts(self) -> tuple[dict[str, str], ...]:
         """Every way in which the roles can be given out, so that what demos lack is known before any work."""
