@@ -41,7 +41,9 @@ class Engine:
         self.workspace, self.demos, self.domain, self.seed = workspace, demos, domain, seed
         self.options = options or Options()
         self.task, self.robot = workspace.task, workspace.embodiment
-        cut = [[replace(part, demo=fitted(demo, self.robot)) for part in segment(demo, self.task)] for demo in demos]
+        plan = self.options.plan
+        parts = [segment(demo, self.task, plan.signals, plan.search_cuts) for demo in demos]
+        cut = [[replace(part, demo=fitted(part.demo, self.robot)) for part in found] for found in parts]
         self.library = Library(cut, self.task)
         self._recipe = Recipe(workspace, demos, self.library, seed, self.options)
 

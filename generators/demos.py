@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from generators.contacts import recorded_contacts
 from handful import InputError
 from scenes.task import Task
 from sim.transforms import Array
@@ -24,10 +25,13 @@ class Demo:
         joints: (T, J) measured joint angles before each action [rad]; None where they are of no use, since another
             robot is to do the same.
         target: (T, 7) tool pose in the base frame that each action aims at.
+        tool: (T, 7) measured tool pose in the base frame before each action.
         gripper: (T,) commanded gripper opening [0, 1].
+        opening: (T,) measured gripper opening [0, 1] before each action.
         objects: object -> (T, 7) pose in the base frame.
         signals: name -> (T,) whether that subtask was marked as done.
         roles: role -> object.
+        touched: object -> (T,) whether a finger touches it; None where the demo does not tell.
     """
 
     index: int
@@ -37,10 +41,13 @@ class Demo:
     embodiment: str
     joints: Array | None
     target: Array
+    tool: Array
     gripper: Array
+    opening: Array
     objects: dict[str, Array]
     signals: dict[str, np.ndarray]
     roles: dict[str, str]
+    touched: dict[str, np.ndarray] | None = None
 
     def __len__(self) -> int:
         return len(self.gripper)
@@ -72,7 +79,7 @@ def _load(store: Dataset, i: int, path: str | Path, task: Task, control_rate: fl
     if abs(meta.control_rate - control_rate) > 1e-6:
         raise InputError(f"demo {i} in '{path}' was recorded at {meta.control_rate} Hz; this needs {control_rate} Hz")
     stored = store.keys()
-    keys = [k for k in stored if not k.startswith(("images/", "depth/", "segmentation/", "model/")) and k != "state"]
+    keys = [k for k in stored if not k.startswith(("images/", "depth/", "segmentation/"))]
     return demo_of(store.episode(i, keys), task, i, path, store.plan_digest)
 
 
@@ -80,7 +87,7 @@ def demo_of(episode: Episode, task: Task, index: int, path: str | Path, store: s
     """An episode as a demonstration.
 
     Args:
-        episode: with the objects' poses; images, states and model values are not needed.
+        episode: with the objects' poses; images are not needed, states and model values tell contacts.
         task: the task it shows.
         index: its number in the store.
         path: the store, for messages.
@@ -104,10 +111,13 @@ def demo_of(episode: Episode, task: Task, index: int, path: str | Path, store: s
         embodiment=meta.embodiment,
         joints=arrays["observation/joint_position"].astype(float),
         target=_unit(arrays["action/tool_pose_in_base"]),
+        tool=_unit(arrays["observation/tool_pose_in_base"]),
         gripper=arrays["action/intended"][:, -1].astype(float),
+        opening=arrays["observation/gripper_opening"][:, 0].astype(float),
         objects={name: _unit(arrays[f"objects/{name}"]) for name in task.own},
         signals={k.removeprefix("signals/"): v for k, v in arrays.items() if k.startswith("signals/")},
         roles=roles,
+        touched=recorded_contacts(episode),
     )
 
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from generators.segmentation import AWAY, LIFTED
+from generators.holds import LIFTED
+from generators.segmentation import AWAY
 from scenes.scene import Scene
 from scenes.task import Task, World
 from sim.transforms import Array

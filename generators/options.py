@@ -9,6 +9,9 @@ from handful import InputError
 class PlanOptions:
     """How segments are chosen and joined. The defaults are the product's; `PLAIN` is the published baseline."""
 
+    # Cutting demos: heed the source's own signals; search for the cut after a grasp, or cut as the object is 2 cm up.
+    signals: bool = True
+    search_cuts: bool = True
     # Choose among symmetric object frames, and take the grasp's difference out while placing.
     object_symmetry: bool = True
     # Refuse paths that the arm cannot follow, and try the next best segment.
@@ -43,4 +46,6 @@ class PlanOptions:
                 raise InputError(f"plan.{name} must be at least 0 m, got {getattr(self, name)}")
 
 
-PLAIN = PlanOptions(object_symmetry=False, screening=False, late_entry=False, clearance=False, max_attempts=1)
+PLAIN = PlanOptions(
+    search_cuts=False, object_symmetry=False, screening=False, late_entry=False, clearance=False, max_attempts=1
+)

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from generators.demos import Demo, load_demos
-from generators.segmentation import AWAY, LIFTED, Segment, segment
+from generators.holds import LIFTED
+from generators.segmentation import AWAY, Segment, segment
 from handful import InputError
 from scenes.task import Task, get_task
 from trajectories.importers.isaaclab_mimic import import_isaaclab_mimic
@@ -31,7 +32,7 @@ def human_demos(tmp_path_factory: pytest.TempPathFactory) -> list[Demo]:
 
 
 def by_hand(gripper: list[float], height: list[float], tool: list[float]) -> Demo:
-    """A demo of `lift` with the cube straight below the tool; heights in metres."""
+    """A demo of `lift` with the cube straight below the tool; heights in metres. The fingers need three steps."""
     steps = len(gripper)
     cube = np.tile([0.5, 0.0, 0.02, 1.0, 0, 0, 0], (steps, 1))
     other = cube + np.array([0, 0.2, 0, 0, 0, 0, 0])
@@ -45,11 +46,45 @@ def by_hand(gripper: list[float], height: list[float], tool: list[float]) -> Dem
         embodiment="panda",
         joints=np.zeros((steps, 7)),
         target=hand,
+        tool=hand,
         gripper=np.array(gripper, float),
+        opening=fingers(np.array(gripper, float), 0.2),
         objects={"cube_1": cube, "cube_2": other, "cube_3": other},
         signals={},
         roles={"target": "cube_1"},
     )
+
+
+def fingers(gripper: np.ndarray, speed: float) -> np.ndarray:
+    """How far fingers are open that follow a command from the step after it on, at so much per step."""
+    opening = np.full(len(gripper), gripper[0])
+    for t in range(1, len(gripper)):
+        opening[t] = opening[t - 1] + np.clip(gripper[t - 1] - opening[t - 1], -speed, speed)
+    return opening
+
+
+def at_steps(demo: Demo, steps: list[int]) -> Demo:
+    """A demo that does what another did at these steps, in this order."""
+    return replace(
+        demo,
+        joints=demo.joints[steps],
+        target=demo.target[steps],
+        tool=demo.tool[steps],
+        gripper=demo.gripper[steps],
+        opening=demo.opening[steps],
+        objects={name: poses[steps] for name, poses in demo.objects.items()},
+        signals={name: signal[steps] for name, signal in demo.signals.items()},
+        touched=None if demo.touched is None else {name: touch[steps] for name, touch in demo.touched.items()},
+    )
+
+
+def told(demo: Demo, at: slice, gripper: float, opening: float | None = None) -> Demo:
+    """A demo whose gripper is told something else for some steps, and does it where `opening` is given."""
+    command, measured = demo.gripper.copy(), demo.opening.copy()
+    command[at] = gripper
+    if opening is not None:
+        measured[at] = opening
+    return replace(demo, gripper=command, opening=measured)
 
 
 def lifting() -> Demo:
@@ -123,14 +158,7 @@ def test_human_grasps_end_with_the_cube_in_the_air(human_demos: list[Demo]) -> N
 
 def test_idling_at_the_end_is_not_copied() -> None:
     demo = lifting()
-    rest = 40
-    idle = replace(
-        demo,
-        joints=np.concatenate([demo.joints, np.zeros((rest, 7))]),
-        target=np.concatenate([demo.target, np.tile(demo.target[-1], (rest, 1))]),
-        gripper=np.concatenate([demo.gripper, np.zeros(rest)]),
-        objects={k: np.concatenate([v, np.tile(v[-1], (rest, 1))]) for k, v in demo.objects.items()},
-    )
+    idle = at_steps(demo, [*range(30), *[29] * 40])
     assert segment(idle, LIFT)[0].end == segment(demo, LIFT)[0].end == len(demo)
 
 
@@ -154,40 +182,18 @@ def test_chatter_makes_no_extra_cut_in_a_stack(stack_demos: list[Demo]) -> None:
         assert [(s.start, s.event, s.end) for s in again] == clean
 
 
-def test_an_attempt_that_failed_is_not_the_grasp() -> None:
-    demo = lifting()
-    # Closed for five steps and opened again, with the cube left standing.
-    empty = by_hand([1.0] * 5 + [0.0] * 5 + [1.0] * 5, [0.02] * 15, [0.1] * 15)
-    both = replace(
-        demo,
-        joints=np.concatenate([empty.joints, demo.joints]),
-        target=np.concatenate([empty.target, demo.target]),
-        gripper=np.concatenate([empty.gripper, demo.gripper]),
-        objects={k: np.concatenate([empty.objects[k], v]) for k, v in demo.objects.items()},
-    )
-    assert segment(both, LIFT)[0].event == 15 + 10
-
-
 def test_a_demo_that_never_lifts_is_refused_by_name() -> None:
     still = by_hand([1.0] * 10 + [0.0] * 20, [0.02] * 30, [0.1] * 30)
     with pytest.raises(
         InputError,
-        match=r"demo 0 does not show subtask 'lift' of 'lift': from step 0 on the gripper never closes on and lifts",
+        match=r"demo 0 does not show subtask 'lift' of 'lift': the gripper never closes on and lifts cube_1",
     ):
         segment(still, LIFT)
 
 
 def test_a_stack_demo_cut_off_in_the_middle_names_what_is_missing(stack_demos: list[Demo]) -> None:
     demo = stack_demos[0]
-    end = segment(demo, STACK)[1].end
-    half = replace(
-        demo,
-        joints=demo.joints[:end],
-        target=demo.target[:end],
-        gripper=demo.gripper[:end],
-        objects={k: v[:end] for k, v in demo.objects.items()},
-        signals={},
-    )
+    half = at_steps(demo, list(range(segment(demo, STACK)[1].end)))
     with pytest.raises(InputError, match=r"does not show subtask 'grasp_2' of 'stack_three'.*lifts cube_3") as caught:
         segment(half, STACK)
     assert "\n" not in str(caught.value)
