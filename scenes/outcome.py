@@ -17,6 +17,7 @@ class Outcome(Enum):
     NOT_SETTLED = "the goal was met, but did not hold for a second at rest with the gripper open and away"
     DIVERGED = "the physics engine reported an unstable simulation"
     TIMED_OUT = "the time limit passed before the goal was met"
+    QUARANTINED = "its process hung, crashed or failed at every try, so the scene was left out"
 
     @property
     def label(self) -> str:

@@ -9,7 +9,7 @@ import io
 import json
 import zipfile
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ import numpy as np
 from handful import JobError
 from trajectories.canonical import canonical_json, sha256
 from trajectories.index import CATEGORIES, DTYPES, Category, Index, category_values, check_index, join, part_index
-from trajectories.manifest import Manifest, spec_difference
+from trajectories.manifest import QUARANTINED, Manifest, spec_difference
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,8 @@ class Entry:
     bytes: int
     arrays: dict[str, dict[str, Any]]
     chunks: dict[str, int]
+    # Scenes that were left out, by their place among the part's records: number and reason.
+    quarantined: dict[int, tuple[int, str]]
 
 
 def entry_of(manifest: Manifest) -> Entry:
@@ -82,6 +84,11 @@ def entry_of(manifest: Manifest) -> Entry:
         bytes=manifest.size,
         arrays=manifest.arrays,
         chunks=manifest.chunks,
+        quarantined={
+            place: (record["scene"], str(record.get("reason")))
+            for place, record in enumerate(manifest.scenes)
+            if record.get("outcome") == QUARANTINED
+        },
     )
 
 
@@ -95,6 +102,8 @@ class Catalogue:
     arrays: dict[str, dict[str, Any]]
     # key -> rows of one chunk, in the first part that holds an episode.
     chunks: dict[str, int]
+    # Scenes among the exposed that were left out because they cannot be made, each with its part and the reason.
+    quarantined: dict[int, tuple[int, str]] = field(default_factory=dict)
 
     def to_bytes(self) -> bytes:
         """The bytes of index.npz; the same catalogue gives the same."""
@@ -104,7 +113,10 @@ class Catalogue:
             columns[f"category_{name}"] = category.codes.astype(np.min_scalar_type(max(len(category.values) - 1, 0)))
         columns |= {f"parts_{name}": getattr(self.parts, name) for name in _PARTS_DTYPES}
         values = {name: list(category.values) for name, category in self.index.categories.items()}
-        text = canonical_json({"arrays": self.arrays, "chunks": self.chunks, "values": values})
+        record: dict[str, Any] = {"arrays": self.arrays, "chunks": self.chunks, "values": values}
+        if self.quarantined:
+            record["quarantined"] = [[scene, *found] for scene, found in self.quarantined.items()]
+        text = canonical_json(record)
         buffer = io.BytesIO()
         # NumPy gives every member of the archive the same fixed date.
         np.savez(buffer, allow_pickle=False, **columns, json=np.frombuffer(text, np.uint8))
@@ -135,7 +147,8 @@ class Catalogue:
                     **{n: arrays[f"parts_{n}"].astype(dtype, copy=False) for n, dtype in _PARTS_DTYPES.items()}
                 )
             index = Index(**columns, categories=categories)
-            catalogue = cls(index, parts, record["arrays"], record["chunks"])
+            quarantined = {scene: (part, reason) for scene, part, reason in record.get("quarantined", [])}
+            catalogue = cls(index, parts, record["arrays"], record["chunks"], quarantined)
         except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
             raise JobError(f"{where} is damaged ({type(error).__name__}: {error})") from error
         check_index(index, len(index.part), where)
@@ -171,7 +184,13 @@ def build(store: str, entries: Sequence[Entry], episodes: int | None = None, sce
     )
     index = join([entry.index.take(slice(count)) for entry, count in zip(entries, parts.episodes, strict=True)])
     first = filled[0] if filled else None
-    return Catalogue(index, parts, first.arrays if first else {}, first.chunks if first else {})
+    quarantined = {
+        scene: (entry.part, reason)
+        for entry, exposed in zip(entries, parts.scenes, strict=True)
+        for place, (scene, reason) in entry.quarantined.items()
+        if place < exposed
+    }
+    return Catalogue(index, parts, first.arrays if first else {}, first.chunks if first else {}, quarantined)
 
 
 def _first(counts: Sequence[int], limit: int | None) -> np.ndarray:

@@ -12,6 +12,9 @@ from typing import Any
 from handful import JobError
 from trajectories.canonical import canonical_json, file_sha256, sha256
 
+# The outcome of a scene that was left out of its part because it cannot be made; its record says why as "reason".
+QUARANTINED = "quarantined"
+
 
 @dataclass(frozen=True)
 class Manifest:

@@ -29,7 +29,7 @@ from trajectories.layout import (
     seal_path,
 )
 from trajectories.manifest import Manifest, load_manifest
-from trajectories.seal import Seal, load_catalogue, load_seal
+from trajectories.seal import Seal, load_catalogue, load_seal, seal_of
 from trajectories.staging import discard
 from trajectories.store import Store
 from trajectories.tombstone import load_tombstone, tombstone_path
@@ -135,10 +135,7 @@ def _restore_seal(store: Store) -> tuple[list[str], tuple[str, ...]]:
     if seal is None:
         catalogue = _sound_catalogue(path)
         if catalogue is not None:
-            parts = catalogue.parts
-            digest = sha256(catalogue.to_bytes())
-            seal = Seal(len(parts), len(catalogue.index), int(parts.scenes.sum()), digest, _tombstone(path))
-            write_whole(seal_path(path), seal.to_bytes())
+            write_whole(seal_path(path), seal_of(catalogue, _tombstone(path)).to_bytes())
             return ["seal.json"], ()
     elif load_catalogue(path, seal) is not None:
         return [], ()

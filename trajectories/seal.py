@@ -38,6 +38,8 @@ class Seal:
     index: str
     # SHA-256 of deleted.json, once episodes were deleted.
     deleted: str | None = None
+    # Scenes among these that were left out because they cannot be made, and why; by number, in decimal.
+    quarantined: dict[str, str] | None = None
 
     def to_bytes(self) -> bytes:
         """The canonical bytes of seal.json, with a digest of its own."""
@@ -62,7 +64,7 @@ def load_seal(store: Path) -> Seal | None:
     try:
         record = json.loads(data)
         named = {name: record[name] for name in ("parts", "episodes", "scenes", "index")}
-        seal = Seal(**named, deleted=record.get("deleted"))
+        seal = Seal(**named, deleted=record.get("deleted"), quarantined=record.get("quarantined"))
         whole = seal.to_bytes() == data
     except (ValueError, KeyError, TypeError, InputError) as error:
         raise JobError(f"store '{store}' is damaged: its seal.json cannot be read ({error}); {_hint(store)}") from error
@@ -154,4 +156,17 @@ def plan_seal(
     if episodes is not None and visible < episodes:
         raise InputError(f"store '{store}' holds {visible} episodes; it cannot be closed at {episodes}")
     catalogue = build(str(store), entries, visible, scenes)
-    return Seal(len(entries), visible, scenes, sha256(catalogue.to_bytes())), catalogue
+    return seal_of(catalogue), catalogue
+
+
+def seal_of(catalogue: Catalogue, deleted: str | None = None) -> Seal:
+    """The seal that exposes what a catalogue says."""
+    parts = catalogue.parts
+    return Seal(
+        parts=len(parts),
+        episodes=len(catalogue.index),
+        scenes=int(parts.scenes.sum()),
+        index=sha256(catalogue.to_bytes()),
+        deleted=deleted,
+        quarantined={str(scene): reason for scene, (_, reason) in catalogue.quarantined.items()} or None,
+    )

@@ -32,7 +32,7 @@ from trajectories.layout import (
     read_plan,
     seal_path,
 )
-from trajectories.manifest import Manifest, load_manifest
+from trajectories.manifest import QUARANTINED, Manifest, load_manifest
 from trajectories.parts import PartReader
 from trajectories.schema import Episode, EpisodeMeta, lookup
 from trajectories.seal import Seal, load_catalogue, load_seal, plan_seal, sealed_catalogue
@@ -164,6 +164,34 @@ class Store(Dataset):
                 if PART_NAME.fullmatch(folder.name) and not manifest_path(self.path, int(folder.name)).exists():
                     discard(folder)
             sweep(self.path / "parts")
+        self.refresh()
+
+    def quarantined(self) -> dict[int, tuple[int, str]]:
+        """Scenes that were left out because they cannot be made: number -> part and reason."""
+        return dict(self.catalogue().quarantined)
+
+    def retract(self, part: int) -> None:
+        """Take back a part that lacks quarantined scenes, so that it can be committed with more of them.
+
+        The store is unfinished then. Others must not be writing to it.
+
+        Raises:
+            InputError: the part lacks none, or episodes were deleted from the store since.
+        """
+        self._require_writable()
+        if not any(scene.get("outcome") == QUARANTINED for scene in self._manifest(part).scenes):
+            raise InputError(f"part {part:08d} of store '{self.path}' lacks no scene; a committed part is kept")
+        seal = load_seal(self.path)
+        if seal is not None and seal.deleted is not None:
+            raise InputError(
+                f"part {part:08d} of store '{self.path}' stays as it is: episodes were deleted from it by their places"
+            )
+        with disk_errors(f"store '{self.path}'"):
+            # A catalogue without a seal would be taken for damage.
+            for path in (index_path(self.path), seal_path(self.path), manifest_path(self.path, part)):
+                path.unlink(missing_ok=True)
+            discard(part_folder(self.path, part))
+        self._entries.pop(part, None)
         self.refresh()
 
     def refresh(self) -> None:

@@ -1,3 +1,4 @@
+import json
 import os
 
 import pytest
@@ -5,6 +6,8 @@ import pytest
 from handful import InputError, JobError
 from trajectories import Store
 from trajectories import store as store_module
+from trajectories.deletion import delete_episodes, plan_deletion
+from trajectories.repair import repair_store
 
 
 @pytest.fixture
@@ -175,3 +178,72 @@ def test_a_damaged_seal_hides_nothing(tmp_path, chunks, make_store):
     with pytest.raises(JobError, match=r"its seal\.json has changed"):
         len(Store.open(tmp_path / "s"))
     assert "seal.json has changed" in Store.open(tmp_path / "s").verify()[0]
+
+
+def _leave_out(store, part, scene, reason, episodes=()):
+    records = [{"scene": s.meta.scene, "outcome": "success", "attempts": ["success"]} for s in episodes]
+    lost = {"scene": scene, "outcome": "quarantined", "attempts": ["quarantined"], "reason": reason}
+    store.commit(part, episodes, sorted([*records, lost], key=lambda record: record["scene"]))
+
+
+def test_a_seal_says_which_scenes_were_left_out_and_why(tmp_path, make_episode):
+    store = Store.create(tmp_path / "s", {"task": "lift"})
+    _leave_out(store, 0, 1, "its process hung", [make_episode(0)])
+    _leave_out(store, 1, 2, "its process died")
+    store.seal(None)
+    assert json.loads((tmp_path / "s/seal.json").read_bytes())["quarantined"] == {
+        "1": "its process hung",
+        "2": "its process died",
+    }
+    assert Store.open(tmp_path / "s").quarantined() == {1: (0, "its process hung"), 2: (1, "its process died")}
+    assert store.verify() == []
+
+
+def test_a_scene_left_out_beyond_the_seal_is_no_matter_of_its(tmp_path, make_episode):
+    store = Store.create(tmp_path / "s", {"task": "lift"})
+    _leave_out(store, 0, 1, "its process hung", [make_episode(0)])
+    store.seal(1)
+    assert store.quarantined() == {}
+
+
+def test_a_lost_seal_with_quarantined_scenes_is_restored_to_its_bytes(tmp_path, make_episode):
+    store = Store.create(tmp_path / "s", {"task": "lift"})
+    _leave_out(store, 0, 1, "its process hung", [make_episode(0)])
+    store.seal(None)
+    before = (tmp_path / "s/seal.json").read_bytes()
+    (tmp_path / "s/seal.json").unlink()
+    repair_store(tmp_path / "s")
+    assert (tmp_path / "s/seal.json").read_bytes() == before
+
+
+def test_a_part_that_lacks_scenes_can_be_taken_back_and_made_whole(tmp_path, make_episode):
+    episodes = [make_episode(0), make_episode(1)]
+    whole, store = (Store.create(tmp_path / name, {"task": "lift"}) for name in ("whole", "s"))
+    records = [{"scene": i, "outcome": "success", "attempts": ["success"]} for i in range(2)]
+    whole.commit(0, episodes, records)
+    whole.seal(None)
+    _leave_out(store, 0, 1, "its process hung", episodes[:1])
+    store.seal(None)
+    store.retract(0)
+    assert store.committed() == []
+    assert store.sealed_episodes is None
+    store.commit(0, episodes, records)
+    store.seal(None)
+    for name in ("seal.json", "index.npz", "manifest/00000000.json"):
+        assert (tmp_path / "s" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def test_a_part_that_lacks_nothing_is_never_taken_back(tmp_path, chunks, make_store):
+    store = make_store(tmp_path / "s", chunks)
+    with pytest.raises(InputError, match=r"part 00000000 .* lacks no scene; a committed part is kept"):
+        store.retract(0)
+    assert store.committed() == [0, 1, 2, 3]
+
+
+def test_places_that_a_deletion_speaks_of_stay(tmp_path, make_episode):
+    store = Store.create(tmp_path / "s", {"task": "lift"})
+    _leave_out(store, 0, 1, "its process hung", [make_episode(0), make_episode(2)])
+    store.seal(None)
+    delete_episodes(tmp_path / "s", plan_deletion(tmp_path / "s", None, "0"))
+    with pytest.raises(InputError, match="stays as it is: episodes were deleted"):
+        Store.create(tmp_path / "s", {"task": "lift"}).retract(0)
