@@ -93,15 +93,15 @@ def random_stream(
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=key)))
 
 
-def stream_word(namespace: Namespace, seed: int, task: str, scene: int, stream: Stream) -> int:
-    """64 random bits of one scene's stream at attempt 0: the key of its draws by name, see `keyed_uniform`.
+def stream_word(namespace: Namespace, seed: int, task: str, scene: int, stream: Stream, attempt: int = 0) -> int:
+    """64 random bits of one scene's stream at an attempt: the key of its draws by name, see `keyed_uniform`.
 
     Raises:
         InputError: a negative seed.
     """
     if seed < 0:
         raise InputError(f"seed must be >= 0, got {seed}")
-    sequence = np.random.SeedSequence(seed, spawn_key=stream_key(namespace, task, scene, stream))
+    sequence = np.random.SeedSequence(seed, spawn_key=stream_key(namespace, task, scene, stream, attempt))
     return int(sequence.generate_state(1, np.uint64)[0])
 
 

@@ -228,6 +228,7 @@ def scenes(
 
 
 app.command(cls=Verb, epilog=cli_generate.GENERATE)(cli_generate.generate)
+app.command(cls=Verb, epilog=cli_generate.RENDER)(cli_generate.render)
 
 
 @app.command(epilog="Example:  handful inspect data.zarr --verify")

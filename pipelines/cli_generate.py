@@ -13,6 +13,12 @@ GENERATE = (
     "Example:  handful generate --task stack_three --demos human.zarr --count 1000 --cameras front,wrist "
     "--workers 2 --out data.zarr"
 )
+RENDER = "Example:  handful render data.zarr --cameras front,wrist --resolution 128 --appearances 4 --out looks.zarr"
+
+Workers = Annotated[
+    int | None, typer.Option("--workers", min=0, help="Processes, one per core unless given; 0 works in this one.")
+]
+Address = Annotated[str | None, typer.Option("--address", help="Ray to run on; 'local' starts one.")]
 
 
 def generate(
@@ -26,11 +32,9 @@ def generate(
     scenes: Annotated[int | None, typer.Option("--scenes", min=1, help="Instead: how many scenes to try.")] = None,
     cameras: Annotated[str, typer.Option("--cameras", metavar="A,B", help="Cameras to render.")] = "",
     resolution: Annotated[int, typer.Option("--resolution", min=16, max=4096, help="Image side [pixels].")] = 84,
-    workers: Annotated[
-        int | None, typer.Option("--workers", min=0, help="Processes, one per core unless given; 0 works in this one.")
-    ] = None,
+    workers: Workers = None,
     seed: Seed = 0,
-    address: Annotated[str | None, typer.Option("--address", help="Ray to run on; 'local' starts one.")] = None,
+    address: Address = None,
     algorithm: Annotated[str, typer.Option("--algorithm", help="handful, or plain for the baseline.")] = "handful",
     embodiment: Robot = "panda",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and its size, and stop.")] = False,
@@ -64,3 +68,36 @@ def generate(
             embodiment=embodiment,
         )
     output.finish(result, generation_text(result) if not dry_run else result)
+
+
+def render(
+    store: Annotated[Path, typer.Argument(metavar="STORE", help="A finished store, or a view.")],
+    out: Annotated[Path, typer.Option("--out", help="Store to make, or to resume.")],
+    cameras: Annotated[str, typer.Option("--cameras", metavar="A,B", help="Cameras to draw.")],
+    overrides: Overrides = None,
+    resolution: Annotated[int, typer.Option("--resolution", min=16, max=4096, help="Image side [pixels].")] = 84,
+    appearances: Annotated[int, typer.Option("--appearances", min=1, help="Looks of each episode.")] = 1,
+    workers: Workers = None,
+    address: Address = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Draw a data set again: other cameras, another size, other looks. Running it again resumes."""
+    from pipelines import rerender as job
+    from pipelines.configuration import resolve
+    from pipelines.doctor import cores
+
+    output = Output(as_json, quiet)
+    with resumable(out):
+        result = job.run(
+            source=store,
+            out=out,
+            cameras=names_of("camera", cameras),
+            resolution=resolution,
+            appearances=appearances,
+            workers=cores() if workers is None else workers,
+            address=address,
+            config=resolve(job.RenderConfig, None, output.overrides(overrides)),
+            progress=output.progress,
+        )
+    output.finish(result, f"{result['episodes']:,} episodes, {result['frames']:,} frames in {out}")

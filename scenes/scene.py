@@ -1,6 +1,7 @@
 """One drawn scene: everything random about an episode's world, kept as a ledger from which it can be built again."""
 
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -8,6 +9,7 @@ import numpy as np
 from handful import InputError, Namespace, Stream, random_stream, stream_key, stream_word
 from scenes import appearance, physics
 from scenes.domains import Domain
+from scenes.randomization import AXES, Randomization
 from scenes.randomization.drawing import draw
 from scenes.workspace import TABLE_TOP, Workspace
 from sim.batch import Actuation, BatchSim
@@ -18,6 +20,8 @@ _DROP = 0.0002
 
 # The groups of axes that a scene draws.
 SCENE_GROUPS = ("physics", "appearance", "light", "camera")
+# Those of them that change what is seen and nothing that happens.
+LOOK_GROUPS = SCENE_GROUPS[1:]
 
 # Streams that a scene is drawn from, and those that each attempt at it opens anew.
 _DRAWN_ONCE: tuple[Stream, ...] = ("scene", "appearance")
@@ -123,16 +127,52 @@ def draw_scene(workspace: Workspace, domain: Domain, namespace: Namespace, seed:
     return Scene(index, namespace, seed, domain.name, roles, instruction, sentences, ledger)
 
 
+def draw_look(
+    workspace: Workspace, scene: Scene, randomization: Randomization, look: int, axes: Collection[str]
+) -> Scene:
+    """The same scene, with some of its looks drawn anew: look 0 is that of `draw_scene`.
+
+    Args:
+        workspace: the task's world.
+        scene: as drawn; its poses and physics stay.
+        randomization: what to draw from.
+        look: which of the scene's looks, >= 0; the attempt at its stream `appearance`.
+        axes: those to draw, of the groups `LOOK_GROUPS`; every other keeps its value.
+    """
+    name = workspace.task.name
+    key = stream_word(scene.namespace, scene.seed, name, scene.index, "scene")
+    looks = stream_word(scene.namespace, scene.seed, name, scene.index, "appearance", look)
+    drawn = draw(randomization, workspace.slots.elements, key, looks)
+    ledger = {group: dict(values) for group, values in scene.ledger.items()}
+    for axis in axes:
+        group = AXES[axis].group
+        ledger[group][axis] = drawn[group][axis]
+    return replace(scene, ledger=ledger)
+
+
 class Account(Protocol):
     """What an episode's metadata says of its scene."""
 
-    scene: int
-    seeds: dict[str, Any]
-    domain: str
-    instruction: str
-    paraphrases: tuple[str, ...]
-    ledger: dict[str, Any]
-    extra: dict[str, Any]
+    @property
+    def scene(self) -> int: ...
+
+    @property
+    def seeds(self) -> dict[str, Any]: ...
+
+    @property
+    def domain(self) -> str: ...
+
+    @property
+    def instruction(self) -> str: ...
+
+    @property
+    def paraphrases(self) -> tuple[str, ...]: ...
+
+    @property
+    def ledger(self) -> dict[str, Any]: ...
+
+    @property
+    def extra(self) -> dict[str, Any]: ...
 
 
 def rebuild_scene(meta: Account) -> Scene:

@@ -24,6 +24,7 @@ from pipelines.cli import app
 from pipelines.configuration import resolve
 from pipelines.generate import GenerationConfig
 from pipelines.quickstart import QuickstartConfig
+from pipelines.rerender import RenderConfig
 from pipelines.rollouts import RolloutConfig
 from policies.config import load_config
 from policies.language import Vocabulary
@@ -113,7 +114,12 @@ def overrides_fit(verb: str, parsed: dict[str, Any]) -> None:
     if verb == "train":
         load_config(parsed["preset"], given)
         return
-    kinds = {"generate": GenerationConfig, "evaluate": RolloutConfig, "quickstart": QuickstartConfig}
+    kinds = {
+        "generate": GenerationConfig,
+        "render": RenderConfig,
+        "evaluate": RolloutConfig,
+        "quickstart": QuickstartConfig,
+    }
     if verb in kinds:
         resolve(kinds[verb], None, given)
     else:
@@ -291,6 +297,16 @@ def test_the_care_of_stores_runs(run: Callable[[list[str]], dict[str, Any]]) -> 
     assert {words[1] for words in shown} == set(subcommands(VERBS["data"]))
 
 
+def test_a_store_is_drawn_again(run: Callable[[list[str]], dict[str, Any]]) -> None:
+    run(["generate", "--task", "lift", "--scenes", "1", "--workers", "0", "--out", "data.zarr"])
+    shown = [words for words in commands("docs/data.md") if words[0] == "render"]
+    for words in shown:
+        answer = run([*words, "--resolution", "32", "--workers", "0"])
+        assert set(answer) == promised_keys()["render"], words
+        assert answer["episodes"] == (4 if "--appearances" in words else 1)
+    assert len(shown) == 3
+
+
 def test_results_have_the_keys_that_the_contracts_name() -> None:
     from pipelines.rollouts import _result
 
@@ -416,6 +432,11 @@ def test_the_options_of_generation_are_the_codes() -> None:
         "randomization",
         "image_codec",
     }
+
+
+def test_the_settings_of_render_are_the_codes() -> None:
+    expected = [(field.name, str(getattr(RenderConfig(), field.name))) for field in dataclasses.fields(RenderConfig)]
+    assert columns("docs/data.md", "setting of render", 2) == expected
 
 
 def test_the_options_of_evaluation_are_the_codes() -> None:

@@ -22,8 +22,8 @@ from trajectories.views import check_free, pieces, source_records
 
 
 @dataclass
-class _Part:
-    """What one new part is to hold."""
+class NewPart:
+    """What one new part is to hold of a data set that is written anew."""
 
     # Episode numbers in what is compacted.
     episodes: list[int] = field(default_factory=list)
@@ -68,7 +68,7 @@ def compact(
             )
     plan = {
         "kind": "compaction",
-        "sources": source_records(stores, [_whole_parts(dataset, i, selection) for i in range(len(stores))]),
+        "sources": source_records(stores, [whole_parts(dataset, i, selection) for i in range(len(stores))]),
         "plans": [store.plan for store in stores],
         "selection": selection.digest,
         "episodes_per_part": episodes_per_part,
@@ -78,7 +78,7 @@ def compact(
     if made.sealed_episodes is not None:
         return made
     keys, there, written = dataset.keys(), set(made.committed()), 0
-    for number, part in enumerate(_parts(dataset, stores, selection, episodes_per_part)):
+    for number, part in enumerate(new_parts(dataset, stores, selection, episodes_per_part)):
         if number not in there:
             dumps = {name: store.dump(old, name) for store, old, name in part.dumps}
             made.commit(number, [_lazy(dataset, episode, keys) for episode in part.episodes], part.scenes, dumps)
@@ -96,8 +96,11 @@ def _check_place(out: Path, taken: Sequence[Path]) -> None:
         check_free(out)
 
 
-def _whole_parts(dataset: Dataset, source: int, selection: Selection) -> list[int]:
-    """The parts that are read: of a store also those without an episode, for their scene records."""
+def whole_parts(dataset: Dataset, source: int, selection: Selection) -> list[int]:
+    """The parts of one store beneath a data set that are read to write it anew.
+
+    Of a store these are also the parts without an episode, for their scene records.
+    """
     return _exposed_parts(dataset) if isinstance(dataset, Store) else selection.parts(source)
 
 
@@ -106,22 +109,29 @@ def _exposed_parts(store: Store) -> list[int]:
     return store.committed() if seal is None else list(range(seal.parts))
 
 
-def _parts(dataset: Dataset, stores: Sequence[Store], selection: Selection, most: int) -> Iterator[_Part]:
-    """The new parts in order: up to `most` episodes, scenes in order."""
+def new_parts(dataset: Dataset, stores: Sequence[Store], selection: Selection, most: int) -> Iterator[NewPart]:
+    """What a data set is cut into where it is written anew: up to `most` episodes each, scenes in order.
+
+    Args:
+        dataset: what is written anew.
+        stores: the stores beneath it, and
+        selection: its episodes in them, as `pieces` gives them.
+        most: how many episodes a part may hold.
+    """
     dumped: dict[int, list[str]] = {}
     for old, name in dataset.dumps():
         dumped.setdefault(old, []).append(name)
-    part = _Part()
+    part = NewPart()
     for source, old, episodes, scenes in _runs(dataset, stores, selection):
         if part.scenes and scenes and scenes[0]["scene"] <= part.scenes[-1]["scene"]:
             yield part
-            part = _Part()
+            part = NewPart()
         part.dumps += [(stores[source], old, name) for name in dumped.get(old, ())]
         left = list(scenes)
         for episode in episodes:
             if len(part.episodes) == most:
                 yield part
-                part = _Part()
+                part = NewPart()
             part.episodes.append(episode)
             scene = dataset.index().scene[episode]
             while left and left[0]["scene"] <= scene:

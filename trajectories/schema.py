@@ -151,6 +151,12 @@ class EpisodeMeta:
     # Anything that only one kind of source has.
     extra: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def look(self) -> int:
+        """Which of its scene's looks it shows: the attempt at the stream `appearance`; 0 where none is recorded."""
+        key = self.seeds.get("keys", {}).get("appearance")
+        return int(key[-1]) if key else 0
+
     def to_json(self) -> dict[str, Any]:
         """A plain dict of JSON types."""
         return asdict(self)

@@ -15,6 +15,7 @@ import pytest
 from handful import InputError, JobError
 from pipelines import cli
 from pipelines.doctor import cores
+from pipelines.rerender import RenderConfig
 from pipelines.terminal import Output, plain
 from tests.pipelines import run_folder
 
@@ -26,6 +27,7 @@ VERBS = [
     "export",
     "scenes",
     "generate",
+    "render",
     "inspect",
     "view",
     "train",
@@ -107,6 +109,28 @@ def test_version(handful):
 
 GENERATE = ("generate", "--task", "lift", "--out", "data.zarr")
 RESULT = run_folder.GENERATION
+
+
+def test_render_passes_every_option(handful, install):
+    job = install("rerender", {"episodes": 12, "frames": 984, "seconds": 3.0, "store": "b.zarr"})
+    sys.modules["pipelines.rerender"].RenderConfig = RenderConfig
+    options = "--cameras front,side --resolution 96 --appearances 3 --workers 2 --address local depth=true chunk=8"
+    code, out, _ = handful("render", "a.zarr", "--out", "b.zarr", *options.split())
+    assert (code, out) == (0, "12 episodes, 984 frames in b.zarr\n")
+    assert job.called.pop("progress")
+    assert job.called == {
+        "source": Path("a.zarr"),
+        "out": Path("b.zarr"),
+        "cameras": ("front", "side"),
+        "resolution": 96,
+        "appearances": 3,
+        "workers": 2,
+        "address": "local",
+        "config": RenderConfig(depth=True, chunk=8),
+    }
+    code, _, err = handful("render", "a.zarr", "--cameras", "front", "--out", "b.zarr", "dept=true")
+    assert code == 2
+    assert "unknown configuration key 'dept'" in err
 
 
 def test_generate_passes_every_option(handful, install):
