@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from generators.fitting import meets
 from generators.options import PlanOptions
 from generators.segmentation import Segment
 from generators.situations import Situation
@@ -32,6 +33,7 @@ class Candidate:
     move: Array  # (7,)
     correction: Array  # (7,)
     cost: float  # lower is better
+    meets: int  # step of the demo from which on what is held is at what it goes to; the event while grasping
 
     def tool(self) -> Array:
         """The segment's tool poses (n, 7) in the scene."""
@@ -50,6 +52,7 @@ class Repertoire:
 
     def __init__(self, segments: list[Segment], task: Task, subtask: Subtask) -> None:
         self.segments, self.subtask = segments, subtask
+        self.meets = [meets(segment, task, subtask) for segment in segments]
         # (S, 4): turns of the reference, and of the held object, after which it is the same.
         roles = segments[0].demo.roles
         self.turns = task.prop(roles[subtask.reference]).turns
@@ -143,7 +146,9 @@ def candidates(
     order = np.argsort(cost, axis=None, kind="stable")
     rest = [(int(d), int(t)) for d, t in zip(*np.unravel_index(order, cost.shape), strict=True) if (d, t) not in first]
     return [
-        Candidate(repertoire.segments[d], moves[d, t], corrections[d, best[d, t]], float(cost[d, t]))
+        Candidate(
+            repertoire.segments[d], moves[d, t], corrections[d, best[d, t]], float(cost[d, t]), repertoire.meets[d]
+        )
         for d, t in first + rest
     ]
 

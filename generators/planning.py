@@ -27,8 +27,8 @@ class Path:
         gripper: (T,) openings [0, 1].
         demo: (T,) index of the demo, BRIDGE on bridges.
         step: (T,) step of that demo, BRIDGE on bridges.
-        away: (T,) control steps of the demo to or from the segment's gripper event; None while waiting, when nothing
-            should move.
+        away: (T,) control steps of the demo to or from where room is scarce: the segment's gripper event, while placing
+            all from where what is held meets what it goes to; None while waiting, when nothing should move.
     """
 
     joints: Array
@@ -90,7 +90,9 @@ def lay_out(candidate: Candidate, situation: Situation, options: PlanOptions) ->
         across_joints = situation.command + fade * (demo.joints[first] - situation.command)
         guess = np.concatenate([across_joints, demo.joints[first:last]])
     event = segment.event - segment.start - join + count
-    return Layout(poses, gripper, from_demo, from_step, guess, np.abs(np.arange(len(poses)) - event), event)
+    steps, met = np.arange(len(poses)), event - (segment.event - candidate.meets)
+    away = np.maximum(0, np.maximum(met - steps, steps - event))
+    return Layout(poses, gripper, from_demo, from_step, guess, away, event)
 
 
 def follow(
