@@ -59,7 +59,7 @@ class Workspace:
         task: the task.
         embodiment: the robot.
         model: the compiled model; never changed after this.
-        model_hash: SHA-256 of the model's XML.
+        spec: what it was compiled from.
         object_qpos: free object -> first column of its pose in qpos.
         object_qvel: free object -> first column of its velocity in qvel.
         fixed: fixed object -> its body.
@@ -68,10 +68,15 @@ class Workspace:
     task: Task
     embodiment: Embodiment
     model: mujoco.MjModel
-    model_hash: str
+    spec: mujoco.MjSpec = field(repr=False)
     object_qpos: dict[str, int] = field(default_factory=dict)
     object_qvel: dict[str, int] = field(default_factory=dict)
     fixed: dict[str, int] = field(default_factory=dict)
+
+    @cached_property
+    def model_hash(self) -> str:
+        """SHA-256 of the model's XML; writing that takes as long as compiling, so only where it is asked for."""
+        return hashlib.sha256(self.spec.to_xml().encode()).hexdigest()
 
     @cached_property
     def slots(self) -> Slots:
@@ -137,7 +142,7 @@ def build_workspace(task_name: str, embodiment: str = "panda") -> Workspace:
         task=task,
         embodiment=robot,
         model=model,
-        model_hash=hashlib.sha256(spec.to_xml().encode()).hexdigest(),
+        spec=spec,
         object_qpos={name: int(model.jnt_qposadr[j]) for name, j in joints.items()},
         object_qvel={name: int(model.jnt_dofadr[j]) for name, j in joints.items()},
         fixed={prop.name: int(model.body(prop.name).id) for prop in task.props if prop.fixed},
