@@ -19,7 +19,7 @@ from sim.transforms import Array, compose, interpolate
 # Control steps between key poses.
 _STRIDE = 5
 # A step that is so many times too fast is no motion to slow down, but a jump to another branch.
-_SLOWEST = 8
+SLOWEST = 8
 # Share of the speed limits that slowed motion uses: finer steps are solved anew, and may differ a little.
 _PACE = 0.9
 # An opening of this much means "open", however wide that is.
@@ -135,7 +135,7 @@ def slower(chain: Chain, joints: Array, command: Array, rate: float) -> Pace | N
     steps = np.abs(np.diff(np.concatenate([command[None], joints]), axis=0)) * rate
     excess = (steps / chain.max_speed).max(axis=1)
     counts = np.where(excess > 1.0, np.ceil(excess / _PACE), 1.0)
-    return None if counts.max() > _SLOWEST or counts.max() == 1 else Pace(counts.astype(int))
+    return None if counts.max() > SLOWEST or counts.max() == 1 else Pace(counts.astype(int))
 
 
 def crossed(

@@ -15,6 +15,8 @@ from sim.kinematics import Chain, solve_inverse
 from sim.transforms import Array
 
 BRIDGE = -1
+# Control steps between key poses.
+_STRIDE = 5
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ class Path:
         return len(self.gripper)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Layout:
     """A bridge and a segment in one, before the arm was asked: per control step, as in `Path`.
 
@@ -100,6 +102,8 @@ def follow(
 ) -> tuple[list[Array], np.ndarray]:
     """Joint paths along tool paths for many scenes at once.
 
+    Key poses are solved first; what they needed beside their guesses is where the search for all the others begins.
+
     Args:
         chain: the arm.
         poses: per scene, (T_i, 7) tool poses.
@@ -111,17 +115,58 @@ def follow(
         Per scene the (T_i, J) joint targets, and (n,) whether the arm can follow: every pose reached to 1 mm and 0.6
         degrees within the joint limits, no step faster than the joints' speed limits.
     """
-    lengths = [len(p) for p in poses]
-    start = np.concatenate(guesses)
-    result = solve_inverse(chain, np.concatenate(poses), start, start, iterations=14, posture_gain=0.3)
-    reached = result.reached()
-    paths, feasible = [], np.zeros(len(poses), bool)
-    begin = 0
-    for i, length in enumerate(lengths):
-        rows = slice(begin, begin + length)
-        path = result.q[rows]
+    keys, rough, _ = _solve_keys(chain, poses, guesses)
+    starts = [
+        guess + _between(key, found - guess[key], len(guess))
+        for guess, key, found in zip(guesses, keys, rough, strict=True)
+    ]
+    whole = np.concatenate(guesses)
+    result = solve_inverse(chain, np.concatenate(poses), np.concatenate(starts), whole, posture_gain=1.0)
+    ends = np.cumsum([len(p) for p in poses])[:-1]
+    paths, reached = np.split(result.q, ends), np.split(result.reached(), ends)
+    feasible = np.zeros(len(poses), bool)
+    for i, (path, ok) in enumerate(zip(paths, reached, strict=True)):
         steps = np.abs(np.diff(np.concatenate([commands[i : i + 1], path]), axis=0)) * rate
-        feasible[i] = bool(reached[rows].all() and (steps <= chain.max_speed).all())
-        paths.append(path)
-        begin += length
+        feasible[i] = bool(ok.all() and (steps <= chain.max_speed).all())
     return paths, feasible
+
+
+def glance(chain: Chain, poses: list[Array], guesses: list[Array], commands: Array, rate: float) -> Array:
+    """A first look at tool paths, at their key poses alone.
+
+    Args:
+        chain, poses, guesses, commands, rate: as for `follow`.
+
+    Returns:
+        (n,) how many times faster than a joint can the arm would have to be at the least; infinite where a key pose is
+        out of its reach. More than 1 says that `follow` will fail, less does not say that it will not.
+    """
+    keys, rough, reached = _solve_keys(chain, poses, guesses)
+    excess = np.full(len(poses), np.inf)
+    for i, (key, found, ok) in enumerate(zip(keys, rough, reached, strict=True)):
+        if ok.all():
+            way = np.abs(np.diff(np.concatenate([commands[i : i + 1], found]), axis=0))
+            steps = np.diff(np.concatenate([[-1], key]))
+            excess[i] = (way * rate / steps[:, None] / chain.max_speed).max()
+    return excess
+
+
+def _solve_keys(
+    chain: Chain, poses: list[Array], guesses: list[Array]
+) -> tuple[list[np.ndarray], list[Array], list[np.ndarray]]:
+    """Per path its key steps (K,), angles (K, J) that reach their poses, and whether they do (K,)."""
+    keys = [np.append(np.arange(0, len(p) - 1, _STRIDE), len(p) - 1) for p in poses]
+    near = np.concatenate([guess[key] for guess, key in zip(guesses, keys, strict=True)])
+    target = np.concatenate([path[key] for path, key in zip(poses, keys, strict=True)])
+    result = solve_inverse(chain, target, near, near, iterations=14, posture_gain=1.0)
+    ends = np.cumsum([len(key) for key in keys])[:-1]
+    return keys, np.split(result.q, ends), np.split(result.reached(), ends)
+
+
+def _between(key: np.ndarray, values: Array, length: int) -> Array:
+    """Values (K, J) at key steps (K,), and in straight lines between them: (length, J)."""
+    step = np.arange(length)
+    left = np.minimum(step // _STRIDE, max(len(key) - 2, 0))
+    right = np.minimum(left + 1, len(key) - 1)
+    share = (step - key[left]) / np.maximum(key[right] - key[left], 1)
+    return values[left] + share[:, None] * (values[right] - values[left])

@@ -1,21 +1,24 @@
-"""The search for a path: candidates are tried best first, many scenes in one batch, until the arm can follow one."""
+"""The search for a path: candidates are looked at best first, many scenes in one batch, until the arm can follow one.
 
-from itertools import product
+A look is cheap: clearances, then the arm at a few key poses. Only what passes is solved at every step.
+"""
+
+import itertools
 
 import numpy as np
 
-from generators.crossing import crossed, extra_wait, paced
+from generators.crossing import SLOWEST, crossed, extra_wait, paced
 from generators.demos import Demo
 from generators.library import Candidate
 from generators.options import PlanOptions
-from generators.planning import Layout, Path, follow, lay_out
+from generators.planning import Layout, Path, follow, glance, lay_out
 from generators.screening import is_clear
 from generators.situations import Situation
 from sim.embodiment import Embodiment
 from sim.transforms import Array
 
-# Candidates are screened in rounds of one per scene; after this many the subtask counts as unreachable.
-_SCREENED = 16
+# Candidates are looked at in rounds, from one of these numbers to the next; after the last there is none left.
+_ROUNDS = (0, 1, 3, 7, 16)
 
 
 class Search:
@@ -34,26 +37,69 @@ class Search:
     def paths(self, situations: list[Situation], queues: list[list[Candidate]]) -> list[Path | None]:
         """A path per scene; None where no candidate can be followed.
 
+        What the arm can follow at the demo's speed comes first, then what it can follow more slowly; of either the best
+        candidate. A scene's path does not depend on the others.
+
         Args:
             situations: where each scene stands.
             queues: per scene its candidates, best first.
         """
-        plan = self._options
         paths: list[Path | None] = [None] * len(situations)
-        # What the arm can follow at the demo's speed comes first, then what it can follow more slowly.
-        turns = product((False, True), range(_SCREENED)) if plan.screening else [(False, 0)]
-        for slowly, turn in turns:
-            rows = [row for row, path in enumerate(paths) if path is None and turn < len(queues[row])]
-            laid = {row: lay_out(queues[row][turn], situations[row], plan) for row in rows}
-            if plan.screening:
-                laid = {
-                    row: layout
-                    for row, layout in laid.items()
-                    if is_clear(layout.tool, layout.gripper, situations[row], plan)
-                }
-            if laid:
-                self._follow(laid, situations, paths, slowly)
+        slow: list[list[Layout]] = [[] for _ in situations]
+        for first, last in itertools.pairwise(_ROUNDS if self._options.screening else (0, 1)):
+            laid = {
+                row: self._clear(queues[row][first:last], situations[row])
+                for row, path in enumerate(paths)
+                if path is None
+            }
+            for row, late in self._look(laid, situations).items():
+                slow[row] += late
+            for row, late in self._settle(laid, situations, paths, slowly=False).items():
+                slow[row] += late
+        self._settle({row: slow[row] for row, path in enumerate(paths) if path is None}, situations, paths, slowly=True)
         return paths
+
+    def _clear(self, candidates: list[Candidate], situation: Situation) -> list[Layout]:
+        """Layouts of those candidates that touch nothing; of all where nothing is screened."""
+        plan = self._options
+        layouts = [lay_out(candidate, situation, plan) for candidate in candidates]
+        return [x for x in layouts if not plan.screening or is_clear(x.tool, x.gripper, situation, plan)]
+
+    def _look(self, laid: dict[int, list[Layout]], situations: list[Situation]) -> dict[int, list[Layout]]:
+        """Leave in `laid` what the arm may be able to follow as it is; returns what it may follow more slowly."""
+        late: dict[int, list[Layout]] = {}
+        # Where another robot's demos lead, the arm has to find out as it goes.
+        every = [(row, x, x.guess) for row, layouts in laid.items() for x in layouts if x.guess is not None]
+        if not every or not self._options.screening:
+            return late
+        excess = glance(
+            self._robot.chain,
+            [layout.tool for _, layout, _ in every],
+            [guess for _, _, guess in every],
+            np.stack([situations[row].command for row, _, _ in every]),
+            self._rate,
+        )
+        for (row, layout, _), times in zip(every, excess, strict=True):
+            if times > 1.0:
+                laid[row].remove(layout)
+                if times <= SLOWEST:
+                    late.setdefault(row, []).append(layout)
+        return late
+
+    def _settle(
+        self, laid: dict[int, list[Layout]], situations: list[Situation], paths: list[Path | None], slowly: bool
+    ) -> dict[int, list[Layout]]:
+        """Give each scene the first of its layouts that the arm can follow; returns those tried in vain."""
+        failed: dict[int, list[Layout]] = {}
+        for turn in itertools.count():
+            heads = {row: layouts[turn] for row, layouts in laid.items() if paths[row] is None and turn < len(layouts)}
+            if not heads:
+                return failed
+            self._follow(heads, situations, paths, slowly)
+            for row, layout in heads.items():
+                if paths[row] is None:
+                    failed.setdefault(row, []).append(layout)
+        raise AssertionError("itertools.count has no end")
 
     def _follow(
         self, laid: dict[int, Layout], situations: list[Situation], paths: list[Path | None], slowly: bool

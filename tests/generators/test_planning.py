@@ -6,7 +6,7 @@ import pytest
 from generators.demos import Demo
 from generators.library import Candidate, Repertoire, candidates
 from generators.options import PlanOptions
-from generators.planning import BRIDGE, follow, lay_out
+from generators.planning import BRIDGE, follow, glance, lay_out
 from generators.segmentation import segment
 from generators.situations import Situation
 from sim.panda import PANDA
@@ -66,3 +66,32 @@ def test_a_path_out_of_reach_or_too_fast_is_not_feasible() -> None:
     commands = np.tile(PANDA.home, (3, 1))
     _, feasible = follow(PANDA.chain, [np.tile(here, (5, 1)), far, jump], guess, commands, 20.0)
     assert feasible.tolist() == [True, False, False]
+
+
+def test_a_first_look_never_refuses_what_the_arm_can_follow(lifts: Repertoire) -> None:
+    spots = [cube(x, y, yaw) for x in (0.38, 0.5, 0.66) for y in (-0.2, 0.0, 0.2) for yaw in (-0.8, 0.3)]
+    wheres = [situation(spot) for spot in spots]
+    layouts = [lay_out(found(lifts, w)[0], w, OPTIONS) for w in wheres]
+    arguments = (
+        PANDA.chain,
+        [x.tool for x in layouts],
+        [x.guess for x in layouts],
+        np.stack([w.command for w in wheres]),
+        20.0,
+    )
+    _, feasible = follow(*arguments)
+    excess = glance(*arguments)
+    assert feasible.any()
+    assert (excess[feasible] <= 1.0).all()
+
+
+def test_a_first_look_tells_too_fast_from_out_of_reach() -> None:
+    here = PANDA.chain.forward(PANDA.home)
+    far, jump = np.tile(here, (11, 1)), np.tile(here, (11, 1))
+    far[:, 0] += np.linspace(0, 1.0, 11)
+    jump[5:, 1] += 0.4
+    guess, commands = [np.tile(PANDA.home, (11, 1))] * 3, np.tile(PANDA.home, (3, 1))
+    still, fast, gone = glance(PANDA.chain, [np.tile(here, (11, 1)), jump, far], guess, commands, 20.0)
+    assert still < 0.01
+    assert 1.0 < fast < 8.0
+    assert gone == np.inf
