@@ -38,6 +38,9 @@ def generate(
     algorithm: Annotated[str, typer.Option("--algorithm", help="handful, or plain for the baseline.")] = "handful",
     embodiment: Robot = "panda",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and its size, and stop.")] = False,
+    patience: Annotated[
+        float | None, typer.Option("--patience", help="A chunk is taken to hang after this at the earliest [s]; 300.")
+    ] = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -66,6 +69,7 @@ def generate(
             overrides=output.overrides(overrides),
             progress=output.progress,
             embodiment=embodiment,
+            patience=job.PATIENCE if patience is None else patience,
         )
     output.finish(result, generation_text(result) if not dry_run else result)
 

@@ -26,8 +26,9 @@ _SENTENCES: dict[Cause, str] = {
 }
 # A task may take so many times as long as the median of those that are done.
 _SLOWER = 20
-# How many finished tasks the median is taken of.
+# How many finished tasks the median is taken of, and how many it takes to be trusted.
 _REMEMBERED = 101
+_KNOWN = 5
 # A machine that goes is not the task's fault, but somewhere an end must be.
 _MACHINES = 10
 
@@ -38,13 +39,13 @@ class Limits:
 
     # How often a task is started before it, not luck, is blamed.
     tries: int = 3
-    # A task that takes longer than this, and than 20 times the median of those that are done, hangs [s]; each further
-    # try has twice the time. None: tasks take as long as they take.
+    # A task that takes longer than this, and than 20 times the median of those that are done, hangs [s]. While few are
+    # done, each further try has twice the time. None: tasks take as long as they take.
     patience: float | None = None
     # A worker is replaced by a fresh one after so many tasks; None: never.
     tasks: int | None = None
-    # And where it holds more memory than this after a task [bytes]; None: never.
-    memory: int | None = None
+    # And where it holds so much more memory than after its first task [bytes]; None: never.
+    growth: int | None = None
 
     def __post_init__(self) -> None:
         if self.tries < 1:
@@ -92,7 +93,8 @@ class Strikes:
         if self.limits.patience is None:
             return None
         usual = _SLOWER * statistics.median(self._seconds) if self._seconds else 0.0
-        return max(self.limits.patience, usual) * 2.0 ** self._lost.get(task, Counter())["hung"]
+        hung = self._lost[task]["hung"] if task in self._lost and len(self._seconds) < _KNOWN else 0
+        return max(self.limits.patience, usual) * 2.0**hung
 
     def done(self, task: Hashable, seconds: float) -> None:
         """Note that a task is done, and how long it took [s]."""

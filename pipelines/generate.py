@@ -5,7 +5,6 @@ numbers travel back. What a chunk holds follows from the plan and its index alon
 any number of workers, however often the job was stopped.
 """
 
-import itertools
 import json
 import os
 import time
@@ -14,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from itertools import starmap
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +26,10 @@ from generators.options import PLAIN, PlanOptions
 from handful import InputError, JobError, __version__, unknown_name
 from pipelines.configuration import project_commit, resolve, to_plain
 from pipelines.executors import check_workers, run_tasks
-from pipelines.faults import Failure, Queue
+from pipelines.faults import Failure, Limits, Queue
 from pipelines.progress import Reporter
+from pipelines.quarantine import Narrowed, Quarantine, Step, Task, lacking, record_of
+from pipelines.tally import Tally
 from scenes.domains import Domain, get_domain
 from scenes.randomization import get_axis
 from scenes.task import get_task, split_task
@@ -36,6 +38,7 @@ from scenes.workspace import build_workspace
 from sim.cameras import open_renderer
 from trajectories import Store, open_dataset
 from trajectories.jpeg import parse_quality
+from trajectories.manifest import QUARANTINED
 from trajectories.views import content_digest
 
 BUNDLED = Path(__file__).resolve().parent.parent / "demos"
@@ -45,6 +48,13 @@ PANDA = "panda"
 ALGORITHMS = {"handful": PlanOptions(), "plain": PLAIN}
 # With --count: scenes tried per episode wanted before the run is called hopeless.
 _WORST = 20
+# A chunk that takes longer than this hangs, unless the others take as long [s].
+PATIENCE = 300.0
+# A worker is replaced by a fresh one after so many chunks, or where it has grown by so much [bytes].
+_CHUNKS_PER_WORKER = 256
+_GROWTH = 2**30
+# So many chunks on end without a scene that could be made, and it is not the scenes.
+_BARREN = 3
 _LOSSLESS = "lossless"
 
 
@@ -93,16 +103,27 @@ class ChunkJob:
     store: str
     plan: str  # canonical text of the plan; a worker reads it back
     embodiment: str = PANDA
+    # How it is made where it could not be made whole.
+    narrowed: Narrowed | None = None
 
 
 def make_chunk(job: ChunkJob) -> dict[str, Any]:
     """Generate one chunk and commit it; returns only its account."""
     engine = _engine(job.task, job.demos, job.seed, job.config, job.embodiment)
-    result = engine.make(list(job.scenes))
+    narrowed = job.narrowed or Narrowed(())
+    batches = [[scene] for scene in narrowed.scenes] if job.narrowed else [list(job.scenes)]
+    results = [engine.make(batch) for batch in batches]
+    if not narrowed.kept:
+        return {"scenes": []}
+    records = [record for result in results for record in result.scenes]
+    records = sorted([*records, *starmap(record_of, narrowed.lost)], key=lambda record: record["scene"])
+    episodes = [episode for result in results for episode in result.episodes]
+    dumps = {f"scene_{scene}": arrays for result in results for scene, arrays in result.dumps.items()}
     store = Store.create(job.store, _plan_from_text(job.plan))
-    dumps = {f"scene_{scene}": arrays for scene, arrays in result.dumps.items()}
-    store.commit(job.index, result.episodes, result.scenes, dumps)
-    return {"scenes": result.scenes}
+    if narrowed.again:
+        store.retract(job.index)
+    store.commit(job.index, episodes, records, dumps)
+    return {"scenes": records}
 
 
 @lru_cache(maxsize=2)
@@ -133,6 +154,7 @@ def run(
     overrides: list[str],
     progress: Reporter,
     embodiment: str = PANDA,
+    patience: float = PATIENCE,
 ) -> dict[str, Any]:
     """Generate a data set, or what is still missing of it.
 
@@ -152,15 +174,18 @@ def run(
         overrides: `a.b=c` for GenerationConfig.
         progress: where progress is shown.
         embodiment: the robot that is to do it, whichever shows it in the demos.
+        patience: a chunk that takes longer, and 20 times longer than usual, is stopped and tried again [s].
 
     Returns:
-        attempts, kept, scenes, generation_rate, first_try_rate, seconds, kept_per_hour, mean_duration, outcomes, store.
+        attempts, kept, scenes, generation_rate, first_try_rate, seconds, kept_per_hour, mean_duration, outcomes,
+        quarantined, store.
 
     Raises:
         InputError: anything asked for that cannot be; before work starts.
         JobError: a worker that keeps dying, a full disk.
     """
     check_workers(workers, address)
+    limits = Limits(patience=patience, tasks=_CHUNKS_PER_WORKER, growth=_GROWTH)
     config = configure(algorithm, cameras, resolution, overrides)
     demos = Path(demos) if demos is not None else BUNDLED / split_task(task)[0]
     get_task(task)
@@ -174,15 +199,21 @@ def run(
     started_with = len(store)
     jobs = _jobs(store, task, demos, seed, config, scenes, count, embodiment)
     account = _Account(store, count)
+    tally = account.tally
     progress.log = log_path(out)
     resumed = len(done_before) * config.chunk if scenes is not None else started_with
     with progress(f"generate {task}", scenes if scenes is not None else count, resumed) as bar:
-        for _ in _commit(jobs, account, done_before, workers, address):
-            bar.update(account.kept if count is not None else account.tried, account.outcomes)
-        bar.update(account.kept if count is not None else account.tried, account.outcomes)
+        for said in _commit(jobs, account, done_before, workers, address, limits):
+            bar.update(tally.kept if count is not None else tally.scenes, tally.outcomes)
+            for sentence in said:
+                bar.say(sentence)
+        bar.update(tally.kept if count is not None else tally.scenes, tally.outcomes)
+    store = Store.create(out, store.plan)  # looked at anew: parts were added, and some perhaps made again
+    if tally.scenes == tally.outcomes[QUARANTINED]:
+        raise JobError(f"no scene could be made; the last of them: {store.part_records(0)[-1]['reason']}")
     if count is not None and not account.enough():
         raise JobError(
-            f"{account.tried} scenes gave {account.kept} of the {count} episodes wanted; "
+            f"{tally.scenes} scenes gave {tally.kept} of the {count} episodes wanted; "
             f"see their outcomes with: handful inspect {out}"
         )
     store.seal(count)
@@ -291,53 +322,98 @@ def _jobs(
 
 
 class _Account:
-    """What is known of the run so far, by chunk."""
+    """What is known of the run so far. With --count it also knows when to stop."""
 
     def __init__(self, store: Store, count: int | None) -> None:
         self.store, self.count = store, count
-        self.records: dict[int, list[dict[str, Any]]] = {}
-        self.outcomes: Counter[str] = Counter()
-        self.kept = self.tried = 0
+        self.tally = Tally()
+        # Of finished chunks that follow the first without a gap: how many, and what they kept. Of others: what.
+        self._next = self._in_order = 0
+        self._ahead: dict[int, int] = {}
 
     def add(self, index: int, records: list[dict[str, Any]]) -> None:
         """Note a finished chunk."""
-        self.records[index] = records
-        self.outcomes.update(record["outcome"] for record in records)
-        self.kept += sum(record["outcome"] == "success" for record in records)
-        self.tried += len(records)
+        self.tally.add(records)
+        self._ahead[index] = sum(record["outcome"] == "success" for record in records)
+        while self._next in self._ahead:
+            self._in_order += self._ahead.pop(self._next)
+            self._next += 1
 
-    def kept_in_order(self) -> int:
-        """Successes in the chunks up to the first that is missing."""
-        total = 0
-        for index in itertools.count():
-            if index not in self.records:
-                return total
-            total += sum(record["outcome"] == "success" for record in self.records[index])
-        raise AssertionError("itertools.count has no end")
+    def add_again(self, index: int, before: list[dict[str, Any]], records: list[dict[str, Any]]) -> None:
+        """Note a chunk that was made again with more of its scenes."""
+        self.tally.add(before, -1)
+        self.tally.add(records)
+        more = sum(
+            (r["outcome"] == "success") - (b["outcome"] == "success") for b, r in zip(before, records, strict=True)
+        )
+        if index < self._next:
+            self._in_order += more
+        else:
+            self._ahead[index] += more
 
     def enough(self) -> bool:
         """Whether `count` episodes are kept, in scene order."""
-        return self.count is not None and self.kept_in_order() >= self.count
+        return self.count is not None and self._in_order >= self.count
 
 
 def _commit(
-    jobs: list[ChunkJob], account: _Account, done: set[int], workers: int, address: str | None
-) -> Iterator[None]:
-    """Run the chunks that are missing until the plan or the count is fulfilled; yields after each."""
-    for index in sorted(done.intersection(job.index for job in jobs)):
-        account.add(index, account.store.part_records(index))
-    missing = [job for job in jobs if job.index not in done]
-    if account.enough() or not missing:
-        return
-    queue: Queue = deque((job.index, job) for job in missing)
-    with closing(run_tasks(make_chunk, queue, workers, address)) as results:
+    jobs: list[ChunkJob], account: _Account, done: set[int], workers: int, address: str | None, limits: Limits
+) -> Iterator[list[str]]:
+    """Run the chunks that are missing until the plan or the count is fulfilled.
+
+    Yields:
+        After each, sentences about what went wrong.
+
+    Raises:
+        JobError: chunk after chunk cannot be made at all.
+    """
+    quarantine = Quarantine()
+    by_index = {job.index: job for job in jobs}
+    before = {index: account.store.part_records(index) for index in sorted(done.intersection(by_index))}
+    queue: Queue = deque()
+    for index, records in before.items():
+        account.add(index, records)
+    before = {index: records for index, records in before.items() if lacking(records)}
+    if not account.store.has_deletions():
+        for index, records in before.items():
+            queue.extend(_jobs_of(quarantine.reopen(index, by_index[index].scenes, lacking(records)), by_index))
+    if not account.enough():
+        queue.extend((job.index, job) for job in jobs if job.index not in done)
+    barren = 0
+    with closing(run_tasks(make_chunk, queue, workers, address, limits, jobs[0].config.engine.threads)) as results:
         for key, result in results:
-            if isinstance(result, Failure):
-                raise JobError(f"chunk {key} cannot be made: {result}")
-            account.add(key, result["scenes"])
-            yield
+            failure = result if isinstance(result, Failure) else None
+            said = []
+            if isinstance(key, Step):
+                tasks = quarantine.after(key, failure)
+                if key.kind == "look" and failure is not None:
+                    said = [f"scene {key.scene} is left out: {failure}"]
+            elif failure is not None:
+                tasks = quarantine.narrow(key, by_index[key].scenes)
+                said = [f"chunk {key} is made scene by scene: {failure}"]
+            else:
+                tasks = []
+            # What is known to be wrong goes first: a count is only reached in order.
+            queue.extendleft(reversed(_jobs_of(tasks, by_index)))
+            if failure is None and not (isinstance(key, Step) and key.kind == "look"):
+                index = key.chunk if isinstance(key, Step) else key
+                if index in before:
+                    account.add_again(index, before[index], result["scenes"])
+                else:
+                    account.add(index, result["scenes"])
+                barren = barren + 1 if len(lacking(result["scenes"])) == len(result["scenes"]) else 0
+                if barren == _BARREN:
+                    raise JobError(
+                        f"the last {barren} chunks had no scene that could be made; the last of them: "
+                        f"{result['scenes'][-1]['reason']}"
+                    )
+            yield said
             if account.enough():
                 return
+
+
+def _jobs_of(tasks: list[Task], by_index: dict[int, ChunkJob]) -> list[tuple[Any, ChunkJob]]:
+    return [(step, replace(by_index[step.chunk], narrowed=narrowed)) for step, narrowed in tasks]
 
 
 def summarise(store: Store, seconds: float, kept_before: int = 0) -> dict[str, Any]:
@@ -357,6 +433,7 @@ def summarise(store: Store, seconds: float, kept_before: int = 0) -> dict[str, A
         "kept_per_hour": 3600.0 * max(0, kept - kept_before) / seconds,
         "mean_duration": float(lengths.mean()) / CONTROL_RATE if len(lengths) else 0.0,
         "outcomes": dict(Counter(record["outcome"] for record in records)),
+        "quarantined": [{"scene": scene, "reason": reason} for scene, (_, reason) in store.quarantined().items()],
         "store": str(store.path),
     }
 

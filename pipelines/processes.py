@@ -92,7 +92,7 @@ class Worker:
         self.task: Hashable | None = None
         self.gone = False
         self._latest: float | None = None
-        self._served = 0
+        self._served = self._held = 0
 
     @property
     def sentinel(self) -> int:
@@ -132,7 +132,12 @@ class Worker:
         """Whether a fresh process should take this one's place."""
         if limits.tasks is not None and self._served >= limits.tasks:
             return True
-        return limits.memory is not None and _resident(self._process.pid) > limits.memory
+        if limits.growth is None:
+            return False
+        held = _resident(self._process.pid)
+        if self._served == 1:
+            self._held = held
+        return held > self._held + limits.growth
 
     def stop(self) -> None:
         """End the process, if there is one: an idle one sees its pipe close, a busy one is terminated, then killed."""

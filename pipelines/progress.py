@@ -96,6 +96,18 @@ class Progress:
         if self._live is None and not self._quiet and now - self._last_plain >= _PLAIN_EVERY:
             self._write_plain(now)
 
+    def say(self, sentence: str) -> None:
+        """Tell of something that happened, above the line of progress and in the log file."""
+        if self._live is not None:
+            self._live.console.print(Text(sentence))
+        elif not self._quiet:
+            self._stream.write(f"{self.label}  {sentence}\n")
+            self._stream.flush()
+        if self._log is not None:
+            record = {"label": self.label, "seconds": round(self._clock() - self._start, 3), "event": sentence}
+            self._log.write(json.dumps(record) + "\n")
+            self._log.flush()
+
     def close(self) -> None:
         """Show and log the final state; calling it again does nothing."""
         now = self._clock()

@@ -170,6 +170,11 @@ class Store(Dataset):
         """Scenes that were left out because they cannot be made: number -> part and reason."""
         return dict(self.catalogue().quarantined)
 
+    def has_deletions(self) -> bool:
+        """Whether episodes were deleted since the store was closed: what is left keeps its place for ever."""
+        seal = load_seal(self.path)
+        return seal is not None and seal.deleted is not None
+
     def retract(self, part: int) -> None:
         """Take back a part that lacks quarantined scenes, so that it can be committed with more of them.
 
@@ -181,8 +186,7 @@ class Store(Dataset):
         self._require_writable()
         if not any(scene.get("outcome") == QUARANTINED for scene in self._manifest(part).scenes):
             raise InputError(f"part {part:08d} of store '{self.path}' lacks no scene; a committed part is kept")
-        seal = load_seal(self.path)
-        if seal is not None and seal.deleted is not None:
+        if self.has_deletions():
             raise InputError(
                 f"part {part:08d} of store '{self.path}' stays as it is: episodes were deleted from it by their places"
             )

@@ -171,6 +171,14 @@ def test_patience_follows_the_pace_of_what_is_done():
     assert strikes.patience("chunk") == 20 * 2.0
 
 
+def test_the_time_is_not_doubled_once_the_pace_is_known():
+    strikes = Strikes(Limits(tries=3, patience=10.0))
+    for number in range(5):
+        strikes.done(number, 1.0)
+    strikes.lost("chunk", Loss("hung"))
+    assert strikes.patience("chunk") == 20.0 * 1.0
+
+
 def test_lost_machines_do_not_count_as_the_tasks_tries():
     strikes = Strikes(Limits(tries=2))
     assert [strikes.lost("chunk", Loss("node")) for _ in range(9)] == [None] * 9
@@ -187,9 +195,9 @@ def test_workers_make_room_for_fresh_ones_after_so_many_tasks(guarded):
     assert _wait_for(lambda: not any(_alive(pid) for pid in set(pids) - {pids[-1]}))
 
 
-def test_workers_that_hold_too_much_memory_make_room_for_fresh_ones(guarded):
-    pids = [pid for _, pid in run(tasks.keep_megabytes, [300, 1, 1], 1, guarded, Limits(memory=250 * 2**20))]
-    assert pids[0] != pids[1] == pids[2]
+def test_workers_that_grow_make_room_for_fresh_ones(guarded):
+    pids = [pid for _, pid in run(tasks.keep_megabytes, [1, 300, 1], 1, guarded, Limits(growth=250 * 2**20))]
+    assert pids[0] == pids[1] != pids[2]
 
 
 def test_closing_early_stops_the_workers(tmp_path, guarded):
