@@ -1,18 +1,19 @@
 """The engine: seed demonstrations in, verified episodes of new scenes out, a chunk of scenes at a time.
 
-All scenes of a chunk advance in lock-step, subtask by subtask: plan every scene's path in one batch, execute until each
-has done its subtask, check, go on. Scenes that failed are tried again from their beginning with other choices. Only
-what the judge accepts is rendered and kept; everything random comes from the scene's own named streams, so a chunk is a
-pure function of the plan and its index.
+Each scene goes through its subtasks: plan a path, follow it, keep it with objects that move, check at its end, go on.
+What failed is tried again from where its subtask began, with other choices. Only what the judge accepts is rendered and
+kept; everything random comes from the scene's own named streams, so a chunk is a pure function of the plan and its
+index.
 """
 
 from dataclasses import replace
 
-from generators.chunk import Chunk, ChunkResult, Options, Recipe
+from generators.chunk import Chunk
 from generators.crossing import fitted
 from generators.demos import Demo
 from generators.execution import MotionNoise
 from generators.library import Library
+from generators.recipe import ChunkResult, Options, Recipe
 from generators.segmentation import segment
 from scenes.domains import Domain
 from scenes.scene import draw_scene
@@ -47,7 +48,12 @@ class Engine:
         self.library = Library(cut, self.task)
         self._recipe = Recipe(workspace, demos, self.library, seed, self.options)
 
-    def make(self, indices: list[int]) -> ChunkResult:
-        """Generate scenes `indices` of the plan."""
+    def make(self, indices: list[int], keep_failed: bool = False) -> ChunkResult:
+        """Generate scenes `indices` of the plan.
+
+        Args:
+            indices: which; what a scene gives does not depend on the others.
+            keep_failed: keep failed tries as well, apart from the episodes.
+        """
         scenes = [draw_scene(self.workspace, self.domain, "generation", self.seed, i) for i in indices]
-        return Chunk(self._recipe, scenes).run()
+        return Chunk(self._recipe, scenes, keep_failed).run()

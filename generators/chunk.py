@@ -1,89 +1,54 @@
-"""One chunk under way: a lane per scene, who is at which subtask, what was tried, what is kept."""
+"""One chunk under way: a lane per scene, who is at which subtask, what is tried again, what is kept.
 
-from dataclasses import dataclass, field
+Lanes advance together but stand at different subtasks. One that has to plan waits until there are enough of them, so
+that planning stays batched and stepping wide; since rows of a batch do not depend on each other, nothing that a scene
+gives depends on the company it is in.
+"""
+
 from typing import Any
 
 import numpy as np
 
+from generators.anchoring import LEVER, Anchor
 from generators.demos import Demo
-from generators.execution import Execution, MotionNoise
-from generators.library import Library, candidates
-from generators.options import PlanOptions
+from generators.execution import Checkpoint, Execution
+from generators.library import candidates
 from generators.planning import BRIDGE, Path, follow
+from generators.recipe import ChunkResult, Recipe
 from generators.rendering import with_images
 from generators.rollout import build_episode
 from generators.search import Search
 from generators.situations import Situation
-from handful import InputError, Stream, random_stream
+from generators.tries import Tries
+from handful import Stream, random_stream
 from scenes.outcome import Outcome
-from scenes.scene import Scene, load_scenes, restart_scenes
+from scenes.scene import Scene, load_scenes
 from scenes.task import World
 from scenes.views import views_for
-from scenes.workspace import Workspace
 from sim.cameras import Channel, open_renderer
 from sim.embodiment import Embodiment
-from sim.transforms import Array
+from sim.transforms import Array, compose, inverse
 from trajectories import Episode
 
 # After the last subtask the arm waits this much longer than the judge needs [control steps].
 _PATIENCE = 15
 _LET_GO = 4  # steps that the open gripper waits before it leaves
 _RETREAT = 0.10  # straight up, after a release [m]
-
-
-@dataclass(frozen=True)
-class Options:
-    """Everything that shapes a data set besides its seed and demos."""
-
-    plan: PlanOptions = field(default_factory=PlanOptions)
-    noise: MotionNoise = field(default_factory=MotionNoise)
-    cameras: tuple[str, ...] = ()
-    resolution: int = 84
-    # Beside the images of each camera: how far away everything is, and what it is.
-    depth: bool = False
-    segmentation: bool = False
-    threads: int = 1
-
-    def __post_init__(self) -> None:
-        if self.threads < 1:
-            raise InputError(f"threads must be at least 1, got {self.threads}")
-
-
-@dataclass
-class ChunkResult:
-    """What a chunk of scenes gave.
-
-    Attributes:
-        episodes: the kept ones, in scene order.
-        scenes: per scene a record: scene, outcome, attempts (outcome labels in order), steps, latched (whether an
-            attempt that was refused met the goal for a moment: what an "any step" rule would have kept).
-        dumps: scene index -> arrays of the states before a divergence.
-        physics_steps: engine steps taken.
-    """
-
-    episodes: list[Episode] = field(default_factory=list)
-    scenes: list[dict[str, Any]] = field(default_factory=list)
-    dumps: dict[int, dict[str, np.ndarray]] = field(default_factory=dict)
-    physics_steps: int = 0
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """What makes scenes into episodes.
-
-    Attributes:
-        workspace: the task's world.
-        demos: the seed demonstrations.
-        library: their segments.
-        seed: the plan's seed.
-        options: how.
-    """
-
-    workspace: Workspace
-    demos: list[Demo]
-    library: Library
-    seed: int
-    options: Options
+_RISE = 12  # in so many steps
+# Every so many control steps of a path, a look at the objects; none within the last so many before the event.
+_LOOK, _BLIND = 5, 3
+# A grasped object stands at least this much above where it stood [m].
+_LIFTED = 0.01
+# Planning begins once this share of the lanes under way waits for it.
+_GATHER = 0.25
+# Failures that one can carry on from; after the others the judge accepts nothing any more.
+_MENDABLE = (
+    Outcome.GRASP_MISSED,
+    Outcome.OBJECT_DROPPED,
+    Outcome.MISPLACED,
+    Outcome.NOT_SETTLED,
+    Outcome.TIMED_OUT,
+)
 
 
 class Chunk:
@@ -92,170 +57,311 @@ class Chunk:
     Args:
         recipe: what is done to them.
         scenes: one per lane.
+        keep_failed: keep failed tries as episodes too.
     """
 
-    def __init__(self, recipe: Recipe, scenes: list[Scene]) -> None:
-        self.recipe, self.scenes = recipe, scenes
+    def __init__(self, recipe: Recipe, scenes: list[Scene], keep_failed: bool = False) -> None:
+        self.recipe, self.scenes, self.keep_failed = recipe, scenes, keep_failed
         self.workspace, self.task, self.options = recipe.workspace, recipe.workspace.task, recipe.options
         self.robot = self.workspace.embodiment
         self.execution = Execution(self.workspace, scenes, self.options.noise, self.options.threads)
         self.sim, self.monitor, self.tape = self.execution.sim, self.execution.monitor, self.execution.tape
         self.search = Search(self.robot, recipe.demos, self.options.plan, self.sim.timing.rate)
         n = len(scenes)
+        self.tries: list[Tries[Checkpoint]] = [Tries(self.options.plan) for _ in scenes]
+        # The subtask that a lane is at; past the last, it waits for the judge.
+        self.stage = np.zeros(n, int)
+        # Whether a lane has to plan; whether it backs away from a failure, to carry on from there.
+        self.waits, self.backs_away = np.zeros(n, bool), np.zeros(n, bool)
+        self.anchors: list[Anchor | None] = [None] * n
+        self.stood = np.zeros(n)  # height of a subtask's reference object as it began [m]
+        self.simulated = np.zeros(n, int)
         self.streams: list[np.random.Generator] = [np.random.default_rng(0)] * n
-        self.history: list[list[str]] = [[] for _ in scenes]
-        self.latched = np.zeros(n, bool)
+        self.failed: list[list[Episode]] = [[] for _ in scenes]
         self.result = ChunkResult()
         self.kept: dict[int, Episode] = {}
 
     def run(self) -> ChunkResult:
-        """All attempts of all scenes."""
-        load_scenes(self.sim, self.workspace, np.arange(len(self.scenes)), self.scenes)
+        """All tries at all scenes."""
         lanes = np.arange(len(self.scenes))
-        for attempt in range(self.options.plan.max_attempts):
-            if attempt:
-                restart_scenes(self.sim, self.workspace, lanes, [self.scenes[i] for i in lanes])
-            self._begin(lanes, attempt)
-            self._attempt(lanes)
-            lanes = self._harvest(lanes, attempt)
-            if len(lanes) == 0:
+        load_scenes(self.sim, self.workspace, lanes, self.scenes)
+        self.execution.begin(lanes)
+        for lane in range(len(self.scenes)):
+            self._start(lane)
+        while True:
+            moving, waiting = self.execution.moving(), np.flatnonzero(self.waits)
+            if len(waiting) and len(waiting) >= _GATHER * (len(moving) + len(waiting)):
+                self._plan(waiting)
+            elif len(moving):
+                self._advance(moving)
+            else:
                 break
         self._render()
         self.result.physics_steps = self.execution.physics_steps
         self.result.episodes = [self.kept[lane] for lane in sorted(self.kept)]
-        for lane, scene in enumerate(self.scenes):
-            self.result.scenes.append(
-                {
-                    "scene": scene.index,
-                    "outcome": self.history[lane][-1],
-                    "attempts": self.history[lane],
-                    "steps": int(self.tape.length[lane]),
-                    "latched": bool(self.latched[lane]),
-                }
-            )
+        self.result.failed = [episode for episodes in self.failed for episode in episodes]
+        self.result.scenes = [self._record(lane) for lane in range(len(self.scenes))]
         return self.result
 
-    def _begin(self, lanes: np.ndarray, attempt: int) -> None:
-        self.execution.begin(lanes)
-        for i in lanes:
-            source, jitter, sensor = self._streams(self.scenes[i].index, attempt)
-            self.streams[i], self.execution.jitter[i], self.execution.sensor[i] = source, jitter, sensor
+    def _record(self, lane: int) -> dict[str, Any]:
+        tries = [entry.record() for entry in self.tries[lane].tries]
+        return {
+            "scene": self.scenes[lane].index,
+            "outcome": tries[-1]["outcome"],
+            "attempts": [entry["outcome"] for entry in tries],
+            "tries": tries,
+            "steps": int(self.tape.length[lane]),
+            "simulated": int(self.simulated[lane]),
+            "latched": any(entry["latched"] for entry in tries),
+        }
 
-    def _streams(self, scene: int, attempt: int) -> list[np.random.Generator]:
-        """The streams of one attempt: choice of sources, motion noise, sensor noise."""
+    # Beginning and ending tries
+
+    def _start(self, lane: int) -> None:
+        self.tries[lane].save(0, self.execution.checkpoint(lane), 0)
+        self._begin(lane, 0)
+        if self.monitor.outcome[lane] is not None:  # it diverged while coming to rest, and would do so again
+            self._fail(lane, self._outcome(lane), final=True)
+
+    def _begin(self, lane: int, subtask: int) -> None:
+        """Begin a try at a subtask, from the lane's present state, with streams of its own."""
+        number = self.tries[lane].begin(subtask, int(self.tape.length[lane]))
         names: tuple[Stream, ...] = ("source", "motion_noise", "sensor_noise")
-        seed, task = self.recipe.seed, self.task.name
-        return [random_stream("generation", seed, task, scene, name, attempt) for name in names]
+        seed, scene = self.recipe.seed, self.scenes[lane].index
+        self.streams[lane], self.execution.jitter[lane], self.execution.sensor[lane] = (
+            random_stream("generation", seed, self.task.name, scene, name, number) for name in names
+        )
+        self.stage[lane], self.waits[lane], self.backs_away[lane] = subtask, True, False
 
-    def _attempt(self, lanes: np.ndarray) -> None:
-        """One try at every lane, subtask by subtask."""
-        for k, subtask in enumerate(self.task.subtasks):
-            lanes = self.execution.undecided(lanes)
-            if len(lanes) == 0:
-                return
-            world = self.workspace.observe(self.sim, lanes)
-            paths = self._plan(lanes, k, world)
-            lanes = lanes[[path is not None for path in paths]]
-            self._execute(lanes, [path for path in paths if path is not None], k)
-            lanes = self.execution.undecided(lanes)
-            if subtask.kind == "grasp" and len(lanes):
-                self._check_grasp(lanes, k)
-        lanes = self.execution.undecided(lanes)
-        if len(lanes):
-            self._finish(lanes)
+    def _outcome(self, lane: int) -> Outcome:
+        outcome = self.monitor.outcome[lane]
+        assert outcome is not None  # asked only once it is known
+        return outcome
 
-    def _object(self, world: World, row: int, lane: int, role: str) -> Array:
-        return world.objects[self.scenes[lane].roles[role]][row]
+    def _fail(self, lane: int, outcome: Outcome, final: bool = False) -> None:
+        """End a lane's try, and begin the next one unless this was the last."""
+        tries = self.tries[lane]
+        tries.end(outcome, bool(self.monitor.met[lane]))
+        self.waits[lane] = False
+        if self.keep_failed:
+            self.failed[lane].append(self._episode(lane, outcome))
+        if outcome is Outcome.DIVERGED:
+            self.result.dumps[self.scenes[lane].index] = {
+                "states": self.tape.states(lane),
+                "executed": self.tape.rows(lane, "executed").copy(),
+            }
+        if final or tries.exhausted():
+            self.monitor.outcome[lane] = outcome
+        elif self.options.plan.on_failure == "recover" and outcome in _MENDABLE:
+            self.monitor.carry_on(lane)
+            self._begin(lane, int(self.stage[lane]))
+            self.backs_away[lane] = True
+        else:
+            mark = tries.back()
+            self.execution.restore(lane, mark.state)
+            self._begin(lane, mark.subtask)
 
-    def _situation(self, world: World, row: int, lane: int, k: int) -> Situation:
-        subtask = self.task.subtasks[k]
-        roles = self.scenes[lane].roles
+    def _succeed(self, lane: int) -> None:
+        self.tries[lane].end(Outcome.SUCCESS, latched=False)
+        self.kept[lane] = self._episode(lane, Outcome.SUCCESS)
+
+    def _episode(self, lane: int, outcome: Outcome) -> Episode:
+        scene, tries = self.scenes[lane], self.tries[lane]
+        meta = {
+            "operator": "augmentation",
+            "attempts": len(tries.tries),
+            "seeds": scene.seeds(self.task.name, len(tries.tries) - 1),
+            "sources": tuple(_source(demo, self.robot) for demo in self.recipe.demos),
+            "extra": {"tries": [list(part) for part in tries.parts]},
+        }
+        return build_episode(self.workspace, self.tape, lane, scene, outcome, {}, meta)
+
+    # Planning
+
+    def _plan(self, lanes: np.ndarray) -> None:
+        """Give lanes a path each, or end their try."""
+        self.waits[lanes] = False
+        ending = self.backs_away[lanes] | (self.stage[lanes] == len(self.task.subtasks))
+        self._plan_rest(lanes[ending])
+        self._plan_subtasks(lanes[~ending])
+
+    def _plan_subtasks(self, lanes: np.ndarray) -> None:
+        if len(lanes) == 0:
+            return
+        world = self.workspace.observe(self.sim, lanes)
+        seen = self.options.perception.look(world, [self.execution.sensor[i] for i in lanes])
+        situations, queues = [], []
+        for row, lane in enumerate(lanes):
+            k, roles, mark = int(self.stage[lane]), self.scenes[lane].roles, self.tries[lane].mark
+            situation = self._situation(seen, row, lane)
+            queue = candidates(self.recipe.library.of(k, roles), situation, self.options.plan, self.streams[lane])
+            # What failed from here comes after what did not.
+            queue.sort(key=lambda candidate: mark.blamed[candidate.segment.demo.index])
+            situations.append(situation)
+            queues.append(queue)
+            self.anchors[lane] = self._anchor(seen, row, lane)
+            self.stood[lane] = world.objects[roles[self.task.subtasks[k].reference]][row, 2]
+        for lane, path in zip(lanes, self.search.paths(situations, queues), strict=True):
+            if path is None:
+                self.tries[lane].follow(None)
+                self._fail(lane, Outcome.UNREACHABLE)
+            else:
+                self.tries[lane].follow(int(path.demo.max()))
+                self.execution.assign(lane, path, int(self.stage[lane]))
+
+    def _situation(self, seen: World, row: int, lane: int) -> Situation:
+        subtask, roles = self.task.subtasks[self.stage[lane]], self.scenes[lane].roles
         used = {roles[role] for role in (subtask.reference, subtask.held) if role}
         return Situation(
             tool=self.robot.chain.forward(self.execution.command[lane]),
             command=self.execution.command[lane].copy(),
             gripper=float(self.execution.gripper[lane]),
-            reference=self._object(world, row, lane, subtask.reference).copy(),
-            held=self._object(world, row, lane, subtask.held).copy() if subtask.held else None,
-            obstacles=tuple(self.task.prop(name) for name in world.objects if name not in used),
-            poses=np.array([pose[row] for name, pose in world.objects.items() if name not in used]).reshape(-1, 7),
+            reference=seen.objects[roles[subtask.reference]][row].copy(),
+            held=seen.objects[roles[subtask.held]][row].copy() if subtask.held else None,
+            obstacles=tuple(self.task.prop(name) for name in seen.objects if name not in used),
+            poses=np.array([pose[row] for name, pose in seen.objects.items() if name not in used]).reshape(-1, 7),
             load=2 * self.task.prop(roles[subtask.held]).half[2] if subtask.held else 0.0,
-            table_height=float(world.table_height[row]),
+            table_height=float(seen.table_height[row]),
             hand=self.robot.hand,
         )
 
-    def _plan(self, lanes: np.ndarray, k: int, world: World) -> list[Path | None]:
-        """A path per lane for subtask k; None where no segment can be followed, which settles the lane's outcome."""
-        situations = [self._situation(world, row, lane, k) for row, lane in enumerate(lanes)]
-        queues = [
-            candidates(self.recipe.library.of(k, self.scenes[lane].roles), s, self.options.plan, self.streams[lane])
-            for s, lane in zip(situations, lanes, strict=True)
-        ]
-        paths = self.search.paths(situations, queues)
-        for lane, path in zip(lanes, paths, strict=True):
-            if path is None:
-                self.monitor.outcome[lane] = Outcome.UNREACHABLE
-        return paths
+    def _anchor(self, seen: World, row: int, lane: int) -> Anchor:
+        subtask, roles = self.task.subtasks[self.stage[lane]], self.scenes[lane].roles
+        held = None
+        if subtask.held:
+            tool = self.robot.chain.forward(self.sim.joint_position(np.array([lane]))[0])
+            held = compose(inverse(tool), seen.objects[roles[subtask.held]][row])
+        return Anchor(seen.objects[roles[subtask.reference]][row].copy(), held)
 
-    def _execute(self, lanes: np.ndarray, paths: list[Path], k: int) -> None:
-        """Follow each lane's path to its end, or until its outcome is known."""
-        for lane, path in zip(lanes, paths, strict=True):
-            self.execution.assign(lane, path, k)
-        while len(moving := self.execution.moving()):
-            self.execution.advance(moving)
-
-    def _check_grasp(self, lanes: np.ndarray, k: int) -> None:
-        """Settle lanes whose object did not come up with the gripper."""
-        world = self.workspace.observe(self.sim, lanes)
-        for row, lane in enumerate(lanes):
-            prop = self.task.prop(self.scenes[lane].roles[self.task.subtasks[k].reference])
-            if prop.hold_distance(world.objects[prop.name][row], world.tool[row, :3]) > 0.04:
-                self.monitor.outcome[lane] = Outcome.GRASP_MISSED
-
-    def _finish(self, lanes: np.ndarray) -> None:
-        """Back away after a release, then wait for the judge."""
+    def _plan_rest(self, lanes: np.ndarray) -> None:
+        """Back away after a release, then wait for the judge; or back away from a failure."""
+        if len(lanes) == 0:
+            return
         poses: list[Array] = []
         for lane in lanes:
             tool = self.robot.chain.forward(self.execution.command[lane])
-            rise = np.linspace(0.0, _RETREAT, 13)[1:] if self.task.ends_in_release else np.zeros(0)
+            leaves = self.task.ends_in_release or self.backs_away[lane]
+            rise = np.linspace(0.0, _RETREAT, _RISE + 1)[1:] if leaves else np.zeros(0)
             rise = np.concatenate([np.zeros(_LET_GO), rise])
             up = np.tile(tool, (len(rise), 1))
             up[:, 2] += rise
-            poses.append(np.concatenate([up, np.tile(up[-1] if len(up) else tool, (self.monitor.need + _PATIENCE, 1))]))
+            wait = 0 if self.backs_away[lane] else self.monitor.need + _PATIENCE
+            poses.append(np.concatenate([up, np.tile(up[-1], (wait, 1))]))
         guesses = [np.tile(self.execution.command[lane], (len(p), 1)) for lane, p in zip(lanes, poses, strict=True)]
-        joints, _ = follow(self.robot.chain, poses, guesses, self.execution.command[lanes], self.sim.timing.rate)
-        paths = []
+        commands = self.execution.command[lanes]
+        joints, _ = follow(self.robot.chain, poses, guesses, commands, self.sim.timing.rate)
+        last = len(self.task.subtasks) - 1
         for lane, pose, path in zip(lanes, poses, joints, strict=True):
             mark = np.full(len(pose), BRIDGE)
-            paths.append(Path(path, pose, np.full(len(pose), self.execution.gripper[lane]), mark, mark, None))
-        self._execute(lanes, paths, len(self.task.subtasks) - 1)
-        self.monitor.give_up(lanes)
+            gripper = 1.0 if self.backs_away[lane] else self.execution.gripper[lane]
+            rest = Path(path, pose, np.full(len(pose), gripper), mark, mark, None)
+            self.execution.assign(lane, rest, min(int(self.stage[lane]), last))
 
-    def _harvest(self, lanes: np.ndarray, attempt: int) -> np.ndarray:
-        """Keep what succeeded; returns the lanes to try again."""
-        again = []
-        for lane in lanes:
-            outcome = self.monitor.outcome[lane]
-            assert outcome is not None  # _attempt settles every lane
-            self.history[lane].append(outcome.label)
-            scene = self.scenes[lane]
-            if outcome is Outcome.SUCCESS:
-                meta = {
-                    "operator": "augmentation",
-                    "attempts": attempt + 1,
-                    "seeds": scene.seeds(self.task.name, attempt),
-                    "sources": tuple(_source(demo, self.robot) for demo in self.recipe.demos),
-                }
-                self.kept[lane] = build_episode(self.workspace, self.tape, lane, scene, outcome, {}, meta)
+    # Following
+
+    def _advance(self, lanes: np.ndarray) -> None:
+        """One control step, and what follows from it."""
+        world = self.execution.advance(lanes)
+        self.simulated[lanes] += 1
+        at_end = np.isin(lanes, self.execution.moving(), invert=True)
+        for lane in lanes[at_end]:
+            self._settle(lane)
+        looking = (
+            ~at_end & (self.execution.progress(lanes) % _LOOK == 0) & (self.stage[lanes] < len(self.task.subtasks))
+        )
+        rows = np.flatnonzero(looking & ~self.backs_away[lanes])
+        if len(rows):
+            self._look(lanes[rows], world.rows(rows))
+
+    def _settle(self, lane: int) -> None:
+        """A lane's path is at its end, or the judge has spoken."""
+        outcome = self.monitor.outcome[lane]
+        if outcome is Outcome.SUCCESS:
+            self._succeed(lane)
+        elif outcome is not None:
+            self._fail(lane, outcome)
+        elif self.backs_away[lane]:
+            self._resume(lane)
+        elif self.stage[lane] == len(self.task.subtasks):
+            self.monitor.give_up(np.array([lane]))
+            self._fail(lane, self._outcome(lane))
+        else:
+            shortfall = self._shortfall(lane)
+            if shortfall is not None:
+                self._fail(lane, shortfall)
+                return
+            self.stage[lane] += 1
+            self.waits[lane] = True
+            if self.stage[lane] < len(self.task.subtasks):
+                length = int(self.tape.length[lane])
+                self.tries[lane].save(int(self.stage[lane]), self.execution.checkpoint(lane), length)
+
+    def _shortfall(self, lane: int) -> Outcome | None:
+        """What the subtask that has just ended lacks; None if it is done."""
+        k = int(self.stage[lane])
+        subtask, ids = self.task.subtasks[k], np.array([lane])
+        world, roles = self.workspace.observe(self.sim, ids), self._roles(ids)
+        if subtask.kind == "grasp":
+            name = self.scenes[lane].roles[subtask.reference]
+            risen = world.objects[name][0, 2] - self.stood[lane] > _LIFTED
+            if not (risen and self.task.held(world, roles[subtask.reference])[0]):
+                return Outcome.GRASP_MISSED
+            return None if self.task.done(k, world, roles)[0] else Outcome.DISTURBED
+        if self._is_last_try(lane) or self.task.done(k, world, roles)[0]:
+            return None
+        return Outcome.MISPLACED if k == 0 or self.task.intact(k, world, roles)[0] else Outcome.DISTURBED
+
+    def _is_last_try(self, lane: int) -> bool:
+        """Whether no other try can follow: then a doubtful one is seen to its end, for the judge to decide."""
+        return len(self.tries[lane].tries) >= self.options.plan.max_attempts
+
+    def _roles(self, ids: np.ndarray) -> dict[str, np.ndarray]:
+        return {role: index[ids] for role, index in self.monitor.roles.items()}
+
+    def _look(self, lanes: np.ndarray, world: World) -> None:
+        """Notice what was dropped, and keep paths with objects that have moved."""
+        seen = self.options.perception.look(world, [self.execution.sensor[i] for i in lanes])
+        tolerance = self.options.plan.reanchor + self.options.perception.slack(LEVER)
+        moved: dict[int, tuple[Anchor, Array, Array]] = {}
+        for row, lane in enumerate(lanes):
+            joints, tool, event = self.execution.ahead(lane)
+            if event < _BLIND:
                 continue
-            self.latched[lane] |= self.monitor.met[lane]
-            if outcome is Outcome.DIVERGED:
-                self.result.dumps[scene.index] = {
-                    "states": self.tape.states(lane),
-                    "executed": self.tape.rows(lane, "executed").copy(),
-                }
-            again.append(lane)
-        return np.array(again, int)
+            held = self.task.subtasks[self.stage[lane]].held
+            if held and not self._is_last_try(lane):
+                index = self._roles(lanes[row : row + 1])[held]
+                if not self.task.held(world.rows(np.array([row])), index)[0]:
+                    self._fail(lane, Outcome.OBJECT_DROPPED)
+                    continue
+            before, now = self.anchors[lane], self._anchor(seen, row, lane)
+            assert before is not None  # every path of a subtask was planned against one
+            if self.options.plan.reanchor > 0 and tolerance < before.shift(now):
+                moved[lane] = now, before.moved(tool, event, now), joints
+        if moved:
+            self._redirect(moved)
+
+    def _redirect(self, moved: dict[int, tuple[Anchor, Array, Array]]) -> None:
+        """Follow moved paths where the arm can; where it cannot, the path stays as it is."""
+        poses, guesses = [tool for _, tool, _ in moved.values()], [joints for _, _, joints in moved.values()]
+        commands = self.execution.command[list(moved)]
+        paths, feasible = follow(self.robot.chain, poses, guesses, commands, self.sim.timing.rate)
+        for (lane, (now, tool, _)), joints, ok in zip(moved.items(), paths, feasible, strict=True):
+            if ok:
+                self.execution.redirect(lane, joints, tool)
+                self.anchors[lane] = now
+
+    # After a failure
+
+    def _resume(self, lane: int) -> None:
+        """Carry on from where things stand: at the grasp of the first object that is not in its place."""
+        ids = np.array([lane])
+        world, roles = self.workspace.observe(self.sim, ids), self._roles(ids)
+        k = self.task.resume(world, roles)
+        self.stage[lane], self.backs_away[lane], self.waits[lane] = k, False, True
+        self.tries[lane].tries[-1].start = k
+        self.tries[lane].save(k, self.execution.checkpoint(lane), int(self.tape.length[lane]))
+
+    # Keeping
 
     def _render(self) -> None:
         """Draw the kept episodes' frames from their states."""

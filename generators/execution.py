@@ -7,11 +7,13 @@ import numpy as np
 from generators.planning import Path
 from generators.rollout import StepRecord, Tape
 from handful import InputError
-from scenes.monitor import Monitor
+from scenes.monitor import Memory, Monitor
 from scenes.scene import Scene
 from scenes.sensing import measure_joints
+from scenes.task import World
 from scenes.workspace import Workspace
-from sim.batch import BatchSim
+from sim.batch import BatchSim, Snapshot
+from sim.transforms import Array
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,18 @@ class MotionNoise:
         """Factor on the noise at so many control steps from the nearest gripper event."""
         rise = (distance - self.quiet) / max(1, self.loud - self.quiet)
         return self.at_event + (1.0 - self.at_event) * min(1.0, max(0.0, rise))
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """All that one lane's future follows from, besides its path and its random streams."""
+
+    sim: Snapshot
+    monitor: Memory
+    drift: Array
+    command: Array
+    gripper: float
+    length: int
 
 
 class Execution:
@@ -83,6 +97,24 @@ class Execution:
         self.tape.rewind(lanes)
         self.command[lanes], self.gripper[lanes], self.drift[lanes] = self.sim.joint_position(lanes), 1.0, 0.0
 
+    def checkpoint(self, lane: int) -> Checkpoint:
+        """Save a lane exactly."""
+        ids = np.array([lane])
+        memory = self.monitor.memory(lane)
+        drift, command = self.drift[lane].copy(), self.command[lane].copy()
+        length = int(self.tape.length[lane])
+        return Checkpoint(self.sim.snapshot(ids), memory, drift, command, float(self.gripper[lane]), length)
+
+    def restore(self, lane: int, checkpoint: Checkpoint) -> None:
+        """Put a lane back to where it was saved, without a path."""
+        ids = np.array([lane])
+        self.sim.restore(ids, checkpoint.sim)
+        self.monitor.recall(lane, checkpoint.monitor)
+        self.drift[lane], self.command[lane] = checkpoint.drift, checkpoint.command
+        self.gripper[lane] = checkpoint.gripper
+        self.tape.cut(ids, np.array([checkpoint.length]))
+        self._tracks.clear(lane)
+
     def undecided(self, lanes: np.ndarray) -> np.ndarray:
         """Those of the lanes whose outcome is not known."""
         return lanes[[self.monitor.outcome[i] is None for i in lanes]]
@@ -93,12 +125,31 @@ class Execution:
         loud = np.zeros(len(path)) if away is None else np.array([self.noise.loudness(int(d)) for d in away])
         self._tracks.put(lane, path, loud, subtask)
 
+    def ahead(self, lane: int) -> tuple[Array, Array, int]:
+        """What is left of a lane's path: joint targets (n, J), tool poses (n, 7), steps until its gripper's event.
+
+        The event's steps are below 0 once it is past, and n where the path has none.
+        """
+        track = self._tracks
+        left = slice(track.at[lane], track.length[lane])
+        return track.joints[lane, left], track.tool[lane, left], int(track.event[lane] - track.at[lane])
+
+    def redirect(self, lane: int, joints: Array, tool: Array) -> None:
+        """Replace what `ahead` says of a lane."""
+        track = self._tracks
+        left = slice(track.at[lane], track.length[lane])
+        track.joints[lane, left], track.tool[lane, left] = joints, tool
+
+    def progress(self, lanes: np.ndarray) -> np.ndarray:
+        """Steps that lanes (n,) have taken of their paths."""
+        return self._tracks.at[lanes]
+
     def moving(self) -> np.ndarray:
         """Lanes that have steps of a path left and whose outcome is not known, in rising order."""
         return self.undecided(self._tracks.unfinished())
 
-    def advance(self, lanes: np.ndarray) -> None:
-        """Take one control step in each of the lanes, which have one left."""
+    def advance(self, lanes: np.ndarray) -> World:
+        """Take one control step in each of the lanes, which have one left; returns what is seen after it."""
         track, noise = self._tracks, self.noise
         at = lanes, track.at[lanes]
         joints, gripper = track.joints[at], track.gripper[at]
@@ -117,7 +168,7 @@ class Execution:
         self.physics_steps += len(lanes) * self.sim.steps_per_control()
         self.command[lanes], self.gripper[lanes] = joints, gripper
         track.at[lanes] += 1
-        self.monitor.update(lanes)
+        return self.monitor.update(lanes)
 
 
 class _Tracks:
@@ -125,7 +176,7 @@ class _Tracks:
 
     def __init__(self, lanes: int, joints: int, capacity: int = 128) -> None:
         self.at, self.length = np.zeros(lanes, int), np.zeros(lanes, int)
-        self.subtask = np.zeros(lanes, int)
+        self.subtask, self.event = np.zeros(lanes, int), np.zeros(lanes, int)
         self.joints, self.tool = np.zeros((lanes, capacity, joints)), np.zeros((lanes, capacity, 7))
         self.gripper, self.loud = np.zeros((lanes, capacity)), np.zeros((lanes, capacity))
         self.demo, self.step = np.zeros((lanes, capacity), int), np.zeros((lanes, capacity), int)
@@ -141,6 +192,11 @@ class _Tracks:
         self.joints[lane, :n], self.tool[lane, :n], self.gripper[lane, :n] = path.joints, path.tool, path.gripper
         self.demo[lane, :n], self.step[lane, :n], self.loud[lane, :n] = path.demo, path.step, loud
         self.at[lane], self.length[lane], self.subtask[lane] = 0, n, subtask
+        self.event[lane] = n if path.away is None else int(np.argmin(path.away))
+
+    def clear(self, lane: int) -> None:
+        """Take a lane's path away."""
+        self.at[lane] = self.length[lane] = 0
 
     def unfinished(self) -> np.ndarray:
         """Lanes with steps left."""

@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass
 
-from handful import InputError
+from handful import InputError, unknown_name
+
+ON_FAILURE = ("rollback", "recover", "restart")
 
 
 @dataclass(frozen=True)
@@ -31,21 +33,37 @@ class PlanOptions:
     # With screening: how close the fingertips may come to the table, and the palm to other objects [m].
     table_clearance: float = 0.002
     palm_clearance: float = 0.004
-    # Tries at a scene, each from its beginning.
-    max_attempts: int = 3
+    # Move what is left of a path with an object that has moved further than this since the path was planned [m]; an
+    # angle counts at a lever of 3 cm, and 0 is never.
+    reanchor: float = 0.004
+    # What follows a failed try: "rollback" to the state in which its last subtask began, "recover" by carrying on from
+    # where things stand, so that data shows the correction, or "restart" from the scene's beginning.
+    on_failure: str = "rollback"
+    # Tries from one saved state before going back one subtask further.
+    retries: int = 3
+    # Tries at a scene in all.
+    max_attempts: int = 12
 
     def __post_init__(self) -> None:
-        for name in ("choices", "plain_steps", "max_attempts"):
+        if self.on_failure not in ON_FAILURE:
+            raise unknown_name("plan.on_failure", self.on_failure, ON_FAILURE)
+        for name in ("choices", "plain_steps", "retries", "max_attempts"):
             if getattr(self, name) < 1:
                 raise InputError(f"plan.{name} must be at least 1, got {getattr(self, name)}")
         for name in ("speed", "turn_speed"):
             if not getattr(self, name) > 0:
                 raise InputError(f"plan.{name} must be more than 0, got {getattr(self, name)}")
-        for name in ("approach", "headroom"):
+        for name in ("approach", "headroom", "reanchor"):
             if not getattr(self, name) >= 0:
                 raise InputError(f"plan.{name} must be at least 0 m, got {getattr(self, name)}")
 
 
 PLAIN = PlanOptions(
-    search_cuts=False, object_symmetry=False, screening=False, late_entry=False, clearance=False, max_attempts=1
+    search_cuts=False,
+    object_symmetry=False,
+    screening=False,
+    late_entry=False,
+    clearance=False,
+    reanchor=0.0,
+    max_attempts=1,
 )

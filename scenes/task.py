@@ -183,10 +183,8 @@ class Task(ABC):
             roles: role -> (n,) index into `objects` of the object that plays it.
         """
         last = self.subtasks[k]
-        held = self.held(world, roles[last.held or last.reference])
-        if last.kind == "grasp":
-            return held & self.intact(k, world, roles)
-        return ~held & self.placed(k, world, roles) & self.intact(k, world, roles)
+        here = self.held(world, roles[last.reference]) if last.kind == "grasp" else self.placed(k, world, roles)
+        return here & self.intact(k, world, roles)
 
     def intact(self, k: int, world: World, roles: dict[str, np.ndarray]) -> np.ndarray:
         """Whether what was placed before subtask k is still in its place, (n,); see `done`."""

@@ -20,6 +20,7 @@ import handful
 from generators.assistance import Assistance
 from generators.augment import MotionNoise
 from generators.options import PLAIN, PlanOptions
+from generators.perception import Perception
 from pipelines.cli import app
 from pipelines.configuration import resolve
 from pipelines.generate import GenerationConfig
@@ -414,6 +415,8 @@ def test_the_options_of_generation_are_the_codes() -> None:
         expected.append((f"engine.plan.{field.name}", str(field.default), str(getattr(PLAIN, field.name))))
     for field in dataclasses.fields(MotionNoise):
         expected.append((f"engine.noise.{field.name}", str(field.default), str(field.default)))
+    for field in dataclasses.fields(Perception):
+        expected.append((f"engine.perception.{field.name}", str(field.default), str(field.default)))
     config = GenerationConfig()
     rest: dict[str, Any] = {
         f"engine.{name}": getattr(config.engine, name) for name in ("depth", "segmentation", "threads")
@@ -424,7 +427,7 @@ def test_the_options_of_generation_are_the_codes() -> None:
     expected += [(name, str(value), str(value)) for name, value in rest.items()]
     assert columns("docs/generation.md", "option", 3) == expected
     groups = {field.name for field in dataclasses.fields(config.engine)}
-    assert groups == {"plan", "noise", "depth", "segmentation", "threads", "cameras", "resolution"}
+    assert groups == {"plan", "noise", "perception", "depth", "segmentation", "threads", "cameras", "resolution"}
     assert {field.name for field in dataclasses.fields(config)} == {
         "engine",
         "chunk",

@@ -211,7 +211,8 @@ def test_failed_scenes_are_recorded_with_their_outcomes(lift_demos: list[Demo]) 
 def test_an_unreachable_scene_says_so(lift_demos: list[Demo]) -> None:
     high = get_domain("none", {"table_height": 0.9})
     result = engine(lift_demos, domain=high).make([0])
-    assert result.scenes[0]["attempts"] == ["unreachable"] * Options().plan.max_attempts
+    # Nothing moves, so it is looked at again for a few times only.
+    assert result.scenes[0]["attempts"] == ["unreachable"] * Options().plan.retries
     assert result.episodes == []
 
 
@@ -233,7 +234,8 @@ def test_a_scene_that_cannot_be_simulated_becomes_an_outcome(
 ) -> None:
     unstable(monkeypatch, index=1)
     result = engine(lift_demos).make([0, 1, 2])
-    assert result.scenes[1]["attempts"] == ["diverged"] * Options().plan.max_attempts
+    # It would come to rest no better a second time.
+    assert result.scenes[1]["attempts"] == ["diverged"]
     # The others never notice.
     assert [result.scenes[i] for i in (0, 2)] == [lifted.scenes[i] for i in (0, 2)]
     same_bytes(result.episodes[0], lifted.episodes[0])
