@@ -1,12 +1,27 @@
-"""Where one subtask's motion is cut from the next."""
+"""Where a grasp is cut from what follows it: searched in each demo, since no distance suits every operator.
 
-from generators.demos import Demo
-from generators.holds import Hold, Motion
+Before the cut the motion is carried over with the object that is taken up, after it with the one that it is taken to.
+Cut too early, and the object still stands on the table or still slips into place between the fingers, and what follows
+drags it. Cut too late, and a part of the way to the demo's own goal leads astray in a new scene. So the first step is
+sought from which on the object is clear of the table and rigid in the hand.
+"""
 
-WINDOW = 5
+from generators.holds import LIFTED, Hold, Motion
+
+AIR = LIFTED  # an object this far above where it stood is clear of what it stood on [m]
+WINDOW = 5  # it must be clear and rigid for so many further steps
 
 
-def cut_after_grasp(demo: Demo, motion: Motion, hold: Hold) -> int | None:
-    """One past the last step of a grasp whose object is then moved on."""
-    rigid = [t for t in range(hold.lifted, hold.release) if motion.is_rigid(t, min(t + WINDOW, hold.release - 1))]
-    return rigid[0] + 1 if rigid else None
+def cut_after_grasp(motion: Motion, hold: Hold) -> int | None:
+    """One past the last step of a grasp; None where the object is never clear of the table and rigid in the hand.
+
+    Args:
+        motion: how its object moves.
+        hold: when it is in the hand.
+    """
+    rise = motion.poses[:, 2] - motion.poses[hold.event, 2]
+    clear = rise > AIR + 4.0 * motion.noise
+    for t in range(hold.event, hold.release - WINDOW):
+        if clear[t : t + WINDOW + 1].all() and motion.is_rigid(t, t + WINDOW):
+            return t + 1
+    return None

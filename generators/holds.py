@@ -156,11 +156,8 @@ def handling_of(demo: Demo, motion: Motion, name: str, closed: np.ndarray) -> Ha
 
 def _grips(motion: Motion, closed: np.ndarray) -> list[tuple[int, int]]:
     """Stretches [start, end) of a closed gripper; one goes on where it opened and lost nothing."""
-    bounds = _edges(np.concatenate([[False], closed, [False]]))
-    # The first edge of the padded state is one step late.
-    stretches = [(start - 1, end - 1) for start, end in zip(bounds[::2], bounds[1::2], strict=True)]
     grips: list[tuple[int, int]] = []
-    for start, end in stretches:
+    for start, end in _stretches(closed):
         if grips and _kept(motion, grips[-1][1], start):
             grips[-1] = (grips[-1][0], end)
         else:
@@ -181,18 +178,25 @@ def closed_gripper(demo: Demo) -> np.ndarray:
     Pulses too short for the fingers to follow are left out. A gripper that is never told anything but moves counts as
     told by what it does.
     """
-    closed = _without_pulses(_turned(demo.gripper), SHORTEST_PULSE)
-    moved = _without_pulses(_turned(demo.opening), SHORTEST_PULSE)
-    if closed.all() or not closed.any():
-        closed = moved
-    told = closed.copy()
-    edges = _edges(closed)
+    told = _at_last(_without_pulses(_turned(demo.gripper), SHORTEST_PULSE), demo.gripper)
+    moved = _at_last(_without_pulses(_turned(demo.opening), SHORTEST_PULSE), demo.opening)
+    if told.all() or not told.any():
+        told = moved.copy()
+    edges = _edges(told)
     for before, edge in zip([0, *edges], edges, strict=False):
         # Fingers that turned the same way before they were told to, and have stayed so.
-        early = [t for t in _edges(moved) if before < t <= edge and (moved[t : edge + 1] == closed[edge]).all()]
+        early = [t for t in _edges(moved) if before < t <= edge and (moved[t : edge + 1] == told[edge]).all()]
         if early:
-            told[max(before, _onset(demo.opening, early[-1]) - 1) : edge] = closed[edge]
+            told[max(before, _onset(demo.opening, early[-1]) - 1) : edge] = told[edge]
     return told
+
+
+def _at_last(closed: np.ndarray, opening: Array) -> np.ndarray:
+    """A closed gripper (T,) from where it closes as far as it ever does: not while it is only set to a width."""
+    closed = closed.copy()
+    for start, end in _stretches(closed):
+        closed[start : start + int(np.argmax(opening[start:end] <= opening[start:end].min() + _TURN))] = False
+    return closed
 
 
 def _turned(opening: Array) -> np.ndarray:
@@ -226,6 +230,12 @@ def _without_pulses(state: np.ndarray, shortest: int) -> np.ndarray:
         if end - start < shortest:
             state[start:end] = state[start - 1]
     return state
+
+
+def _stretches(state: np.ndarray) -> list[tuple[int, int]]:
+    """Where a state (T,) holds: [start, end) each."""
+    edges = [t - 1 for t in _edges(np.concatenate([[False], state, [False]]))]
+    return list(zip(edges[::2], edges[1::2], strict=True))
 
 
 def _edges(state: np.ndarray) -> list[int]:

@@ -66,11 +66,10 @@ def segment(demo: Demo, task: Task, signals: bool = True, search: bool = True) -
         if subtask.kind == "grasp":
             event = hold.event
             start = _after_failures(closed, motions[name].poses, start, event)
-            end = cut_after_grasp(cleaned, motions[name], hold) if search else hold.lifted + 1
+            end = cut_after_grasp(motions[name], hold) if search else hold.lifted + 1
             if end is None:
-                raise _refusal(
-                    demo, task, subtask, f"it holds {name} from step {hold.event} to {hold.release}, never rigidly"
-                )
+                held = f"it holds {name} from step {hold.event} to step {hold.release}, and is never firm"
+                raise _refusal(demo, task, subtask, held)
         else:
             event = hold.release
             end = _left(demo, task.prop(name), motions[name].poses, event) or len(demo)

@@ -1,19 +1,27 @@
 """Cutting demonstrations: in order, in the air, unmoved by chatter, refused when something is missing."""
 
 import itertools
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from generators.cuts import AIR
 from generators.demos import Demo, load_demos
 from generators.holds import LIFTED
 from generators.segmentation import AWAY, Segment, segment
 from handful import InputError
 from scenes.task import Task, get_task
+from sim.transforms import compose, inverse
+from tests.generators.spoiling import SPOILINGS, Spoilt, at_steps, by_hand, fingers, lifting, told
 from trajectories.importers.isaaclab_mimic import import_isaaclab_mimic
 from trajectories.recipes import exclude
+
+Spoil = Callable[[Demo, list[int], np.random.Generator], Spoilt]
 
 LIFT, STACK = get_task("lift"), get_task("stack_three")
 
@@ -31,67 +39,21 @@ def human_demos(tmp_path_factory: pytest.TempPathFactory) -> list[Demo]:
     return load_demos(store, STACK, 20.0)
 
 
-def by_hand(gripper: list[float], height: list[float], tool: list[float]) -> Demo:
-    """A demo of `lift` with the cube straight below the tool; heights in metres. The fingers need three steps."""
-    steps = len(gripper)
-    cube = np.tile([0.5, 0.0, 0.02, 1.0, 0, 0, 0], (steps, 1))
-    other = cube + np.array([0, 0.2, 0, 0, 0, 0, 0])
-    hand = np.tile([0.5, 0.0, 0.02, 0.0, 1, 0, 0], (steps, 1))
-    cube[:, 2], hand[:, 2] = height, tool
-    return Demo(
-        store="0" * 64,
-        index=0,
-        episode=0,
-        operator="script",
-        embodiment="panda",
-        joints=np.zeros((steps, 7)),
-        target=hand,
-        tool=hand,
-        gripper=np.array(gripper, float),
-        opening=fingers(np.array(gripper, float), 0.2),
-        objects={"cube_1": cube, "cube_2": other, "cube_3": other},
-        signals={},
-        roles={"target": "cube_1"},
-    )
-
-
-def fingers(gripper: np.ndarray, speed: float) -> np.ndarray:
-    """How far fingers are open that follow a command from the step after it on, at so much per step."""
-    opening = np.full(len(gripper), gripper[0])
-    for t in range(1, len(gripper)):
-        opening[t] = opening[t - 1] + np.clip(gripper[t - 1] - opening[t - 1], -speed, speed)
-    return opening
-
-
-def at_steps(demo: Demo, steps: list[int]) -> Demo:
-    """A demo that does what another did at these steps, in this order."""
-    return replace(
-        demo,
-        joints=demo.joints[steps],
-        target=demo.target[steps],
-        tool=demo.tool[steps],
-        gripper=demo.gripper[steps],
-        opening=demo.opening[steps],
-        objects={name: poses[steps] for name, poses in demo.objects.items()},
-        signals={name: signal[steps] for name, signal in demo.signals.items()},
-        touched=None if demo.touched is None else {name: touch[steps] for name, touch in demo.touched.items()},
-    )
-
-
-def told(demo: Demo, at: slice, gripper: float, opening: float | None = None) -> Demo:
-    """A demo whose gripper is told something else for some steps, and does it where `opening` is given."""
-    command, measured = demo.gripper.copy(), demo.opening.copy()
-    command[at] = gripper
-    if opening is not None:
-        measured[at] = opening
-    return replace(demo, gripper=command, opening=measured)
-
-
-def lifting() -> Demo:
-    """Down for 10 steps, closing for 5, up for 15."""
-    rise = [0.02 + 0.01 * i for i in range(1, 16)]
-    down = [0.12 - 0.01 * i for i in range(10)]
-    return by_hand([1.0] * 10 + [0.0] * 20, [0.02] * 15 + rise, down + [0.02] * 5 + rise)
+def check_cut(spoilt: Spoilt, clean: list[Segment]) -> None:
+    """The cut of a demo in which something went wrong: its events are those of what worked, its grasps hold firmly."""
+    cut = segment(spoilt.demo, STACK)
+    truth = spoilt.truth
+    for part, right in zip(cut, clean, strict=True):
+        assert abs(part.event - spoilt.step[right.event]) <= spoilt.late
+    for part in cut:
+        assert part.start <= part.event < part.end <= len(truth)
+        np.testing.assert_array_equal(part.demo.gripper[part.start : part.event] < 0.5, part.subtask % 2 == 1)
+        np.testing.assert_array_equal(part.demo.gripper[part.event : part.end] < 0.5, part.subtask % 2 == 0)
+    for part in (cut[0], cut[2]):
+        held = truth.objects[truth.roles[STACK.subtasks[part.subtask].reference]]
+        assert held[part.end - 1, 2] > held[part.event, 2] + 0.005
+        in_tool = compose(inverse(truth.tool), held)[part.end - 1 : part.end + 5]
+        assert np.linalg.norm(in_tool[:, :3] - in_tool[0, :3], axis=1).max() < 0.001
 
 
 def check_order(cut: list[Segment], demo: Demo, task: Task) -> None:
@@ -118,7 +80,7 @@ def test_a_grasp_ends_with_its_object_in_the_air(stack_demos: list[Demo]) -> Non
         cut = segment(demo, STACK)
         for k in (0, 2):
             height = demo.objects[demo.roles[STACK.subtasks[k].reference]][:, 2]
-            assert height[cut[k].end - 1] > height[cut[k].start] + LIFTED
+            assert height[cut[k].end - 1] > height[cut[k].start] + AIR
             assert (height[cut[k].start : cut[k].event + 1] < height[cut[k].start] + LIFTED).all()
 
 
@@ -153,7 +115,7 @@ def test_human_grasps_end_with_the_cube_in_the_air(human_demos: list[Demo]) -> N
         cut = segment(demo, STACK)
         for k, cube in ((0, "cube_2"), (2, "cube_3")):
             # The signal itself rises while the cube still stands on the table.
-            assert demo.objects[cube][cut[k].end - 1, 2] > 0.0203 + 0.015
+            assert demo.objects[cube][cut[k].end - 1, 2] > 0.0203 + AIR
 
 
 def test_idling_at_the_end_is_not_copied() -> None:
@@ -169,6 +131,24 @@ def test_chatter_of_the_gripper_moves_no_cut(at: int, length: int, value: float)
     noisy[at : at + length] = value
     clean, chattering = segment(demo, LIFT)[0], segment(replace(demo, gripper=noisy), LIFT)[0]
     assert (chattering.event, chattering.end) == (clean.event, clean.end) == (10, 30)
+
+
+@pytest.mark.parametrize("spoil", SPOILINGS, ids=lambda spoil: spoil.__name__)
+@given(seed=st.integers(0, 2**32 - 1))
+@settings(max_examples=25, deadline=None)
+def test_what_went_wrong_in_a_demo_is_left_out(stack_demos: list[Demo], spoil: Spoil, seed: int) -> None:
+    for demo in stack_demos:
+        clean = segment(demo, STACK)
+        check_cut(spoil(demo, [part.event for part in clean], np.random.default_rng(seed)), clean)
+
+
+@pytest.mark.parametrize("spoil", SPOILINGS, ids=lambda spoil: spoil.__name__)
+@pytest.mark.parametrize("seed", range(3))
+def test_what_went_wrong_in_a_human_demo_is_left_out(human_demos: list[Demo], spoil: Spoil, seed: int) -> None:
+    for demo in human_demos:
+        unmarked = replace(demo, signals={})
+        clean = segment(unmarked, STACK)
+        check_cut(spoil(unmarked, [part.event for part in clean], np.random.default_rng(seed)), clean)
 
 
 def test_chatter_makes_no_extra_cut_in_a_stack(stack_demos: list[Demo]) -> None:
@@ -197,6 +177,83 @@ def test_a_stack_demo_cut_off_in_the_middle_names_what_is_missing(stack_demos: l
     with pytest.raises(InputError, match=r"does not show subtask 'grasp_2' of 'stack_three'.*lifts cube_3") as caught:
         segment(half, STACK)
     assert "\n" not in str(caught.value)
+
+
+def raised_and_lost(released: bool) -> Demo:
+    """A demo of `lift` that loses the cube 5 cm up, and may let go and end there."""
+    rise = [0.02 + 0.01 * i for i in range(1, 16)]
+    fallen = [*rise[:5], *[0.02] * 10]
+    gripper = [1.0] * 10 + [0.0] * 20
+    demo = by_hand(gripper, [0.02] * 15 + fallen, [0.12 - 0.01 * i for i in range(10)] + [0.02] * 5 + rise)
+    return told(demo, slice(28, 30), 1.0, 1.0) if released else demo
+
+
+@pytest.mark.parametrize("released", [False, True])
+def test_a_demo_that_loses_its_object_is_refused_with_the_step(released: bool) -> None:
+    with pytest.raises(InputError, match=r"'lift': the gripper lifts cube_1 at step 17, but loses it at step 20"):
+        segment(raised_and_lost(released), LIFT)
+
+
+def test_a_demo_that_closes_beside_its_object_is_refused_with_the_step() -> None:
+    down = [0.12 - 0.01 * i for i in range(10)]
+    beside = by_hand([1.0] * 10 + [0.0] * 20, [0.02] * 30, down + [0.02] * 5 + [0.02 + 0.01 * i for i in range(1, 16)])
+    with pytest.raises(InputError, match=r"'lift': the gripper closes on cube_1 at step 10, but does not lift it$"):
+        segment(beside, LIFT)
+
+
+def test_a_demo_whose_object_is_never_firm_in_the_hand_is_refused(stack_demos: list[Demo]) -> None:
+    demo = stack_demos[0]
+    grasp, place = segment(demo, STACK)[:2]
+    name = demo.roles["middle"]
+    loose = demo.objects[name].copy()
+    # Swinging by 4 mm every other step, though not out of the fingers.
+    loose[grasp.event : place.event : 2, 0] += 0.004
+    swinging = replace(demo, objects={**demo.objects, name: loose})
+    with pytest.raises(
+        InputError,
+        match=rf"subtask 'grasp_1' of 'stack_three': it holds {name} from step {grasp.event} to step {place.event}, "
+        "and is never firm",
+    ):
+        segment(swinging, STACK)
+
+
+def test_an_object_that_is_not_left_before_the_next_is_taken_is_not_placed(stack_demos: list[Demo]) -> None:
+    demo = stack_demos[0]
+    placed, taken = segment(demo, STACK)[1], segment(demo, STACK)[2]
+    hasty = at_steps(demo, [*range(placed.event + 4), *range(taken.event, len(demo))])
+    with pytest.raises(InputError, match=r"subtask 'stack_1' of 'stack_three': the gripper never releases and leaves"):
+        segment(hasty, STACK)
+
+
+def test_slow_fingers_put_the_event_where_they_were_told() -> None:
+    rise = [0.02 + 0.01 * i for i in range(1, 16)]
+    down = [0.12 - 0.01 * i for i in range(10)]
+    slow = by_hand([1.0] * 10 + [0.0] * 35, [0.02] * 30 + rise, down + [0.02] * 20 + rise)
+    cut = segment(replace(slow, opening=fingers(slow.gripper, 0.04)), LIFT)[0]
+    assert (cut.event, cut.end) == (10, 45)
+
+
+def test_commands_that_are_widths_are_understood_and_squeeze() -> None:
+    demo = lifting()
+    # As imported data has it: told what was achieved, which is where the object stopped the fingers.
+    width = np.maximum(fingers(demo.gripper, 0.25), 0.6)
+    cut = segment(replace(demo, gripper=np.append(width[1:], 0.6), opening=width), LIFT)[0]
+    assert (cut.event, cut.end) == (10, 30)
+    np.testing.assert_array_equal(cut.demo.gripper, demo.gripper)
+
+
+def test_fingers_set_to_a_width_beforehand_have_not_closed_yet() -> None:
+    demo = lifting()
+    shaped = demo.gripper.copy()
+    shaped[4:10] = 0.7
+    cut = segment(replace(demo, gripper=shaped, opening=fingers(shaped, 0.2)), LIFT)[0]
+    assert (cut.event, cut.end) == (10, 30)
+    np.testing.assert_array_equal(cut.demo.gripper, shaped)
+
+
+def test_a_gripper_that_is_told_nothing_is_read_off_its_fingers() -> None:
+    demo = lifting()
+    assert segment(replace(demo, gripper=np.ones(30)), LIFT)[0].event == 10
 
 
 def test_demos_of_another_task_are_refused_in_one_line(lift_store: Path) -> None:
