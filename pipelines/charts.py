@@ -128,6 +128,81 @@ def curves(series: Mapping[str, Sequence[tuple[float, float]]], x_label: str, y_
     return _svg(width, bottom + 52 + 20 * len(finite), y_label, described, parts)
 
 
+@dataclass(frozen=True)
+class Point:
+    """One policy on a scatter plot: rates in [0, 1], each with its interval."""
+
+    label: str
+    x: float
+    y: float
+    x_ends: tuple[float, float]
+    y_ends: tuple[float, float]
+
+
+def scatter(points: Sequence[Point], x_label: str, y_label: str) -> Markup:
+    """Rates against rates, with intervals both ways, and the diagonal on which they are equal; points are numbered."""
+    left, top, side, width = 74, 12, 400, 760
+    bottom, right = top + side, left + side
+
+    def place(x: float, y: float) -> tuple[float, float]:
+        return left + side * x, bottom - side * y
+
+    parts = []
+    for percent in range(0, 101, 20):
+        x, y = place(percent / 100, percent / 100)
+        parts.append(f'<line x1="{x:.1f}" y1="{top}" x2="{x:.1f}" y2="{bottom}" stroke="{_GRID}"/>')
+        parts.append(f'<line x1="{left}" y1="{y:.1f}" x2="{right}" y2="{y:.1f}" stroke="{_GRID}"/>')
+        parts.append(_text(x, bottom + 18, f"{percent} %", "middle"))
+        parts.append(_text(left - 8, y + 4, f"{percent} %", "end"))
+    parts.append(f'<path d="M{left} {bottom} L{right} {top}" stroke="#b9b6ad" stroke-dasharray="5 4" fill="none"/>')
+    parts.append(_text((left + right) / 2, bottom + 38, x_label, "middle"))
+    middle = (top + bottom) / 2
+    turned = f'<g transform="rotate(-90 18 {middle:.1f})">{_text(18, middle, y_label, "middle")}</g>'
+    parts.append(turned)
+    for number, point in enumerate(points):
+        hue = _HUES[number % len(_HUES)]
+        x, y = place(point.x, point.y)
+        for (x1, y1), (x2, y2) in (
+            (place(point.x_ends[0], point.y), place(point.x_ends[1], point.y)),
+            (place(point.x, point.y_ends[0]), place(point.x, point.y_ends[1])),
+        ):
+            line = f'x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"'
+            parts.append(f'<line {line} stroke="{hue}" stroke-width="1.6" opacity="0.75"/>')
+        parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="5" fill="{hue}"/>')
+        parts.append(_text(x + 7, y - 7, str(number + 1), strong=True))
+        parts.append(_text(right + 28, top + 14 + 20 * number, f"{number + 1}  {point.label}"))
+    described = "; ".join(f"{p.label}: {x_label} {p.x:.1%}, {y_label} {p.y:.1%}" for p in points)
+    return _svg(width, max(bottom + 48, top + 20 * len(points) + 10), f"{y_label} against {x_label}", described, parts)
+
+
+def ranks(rows: Sequence[tuple[str, float, float]], left_label: str, right_label: str) -> Markup:
+    """Two orders side by side, best on top: a line per policy, and lines that cross where the orders differ.
+
+    Args:
+        rows: name, score on the left, score on the right.
+        left_label: above the left order.
+        right_label: above the right order.
+    """
+    width, x1, x2, top, height = 760, 290, 470, 40, 30
+
+    def order(column: int) -> dict[int, int]:
+        best = sorted(range(len(rows)), key=lambda i: (-float(rows[i][column]), i))
+        return {place: rank for rank, place in enumerate(best)}
+
+    by_left, by_right = order(1), order(2)
+    parts = [_text(x1, 18, left_label, "end", strong=True), _text(x2, 18, right_label, strong=True)]
+    for number, (name, first, second) in enumerate(rows):
+        y1, y2 = (top + height * (places[number] + 0.5) for places in (by_left, by_right))
+        hue = _HUES[number % len(_HUES)]
+        parts.append(
+            f'<line x1="{x1 + 12}" y1="{y1:.1f}" x2="{x2 - 12}" y2="{y2:.1f}" stroke="{hue}" stroke-width="2"/>'
+        )
+        parts.append(_text(x1, y1 + 4, f"{name}  {first:.0%}", "end"))
+        parts.append(_text(x2, y2 + 4, f"{second:.0%}  {name}"))
+    said = "; ".join(f"{rows[i][0]} is number {by_left[i] + 1} and {by_right[i] + 1}" for i in range(len(rows)))
+    return _svg(width, top + height * len(rows) + 8, f"Order {left_label} and {right_label}", said, parts)
+
+
 def _thin(points: Sequence[tuple[float, float]], most: int = 400) -> list[tuple[float, float]]:
     """At most about `most` points: the mean of each run of neighbours."""
     run = -(-len(points) // most)

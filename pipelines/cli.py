@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from handful import InputError, __version__
-from pipelines import cli_data, cli_generate
+from pipelines import cli_data, cli_generate, cli_metrics
 from pipelines.terminal import (
     Json,
     Output,
@@ -359,6 +359,10 @@ def evaluate(
             embodiment=embodiment,
         )
     output.finish(result, results_table(result["results"]))
+
+
+app.command(epilog=cli_metrics.COMPARE)(cli_metrics.compare)
+app.command(epilog=cli_metrics.AGREEMENT)(cli_metrics.agreement)
 
 
 @app.command(epilog="Example:  handful report runs/quickstart")

@@ -5,12 +5,14 @@ noise) are named by seed, task and scene index in a namespace that generation ne
 """
 
 import dataclasses
+import hashlib
 import json
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import mujoco
 import numpy as np
 
 from handful import InputError, random_stream
@@ -123,7 +125,19 @@ def _settings(policy: Policy, workspace: Workspace, task: str, seed: int, config
     plain = {name: value for name, value in to_plain(config).items() if name not in ("batch", "threads", "videos")}
     robot = workspace.embodiment.name
     other = {} if robot == "panda" else {"embodiment": robot}
-    return {"policy": policy.record["digests"], "task": task, **other, "seed": seed, "config": plain}
+    return {
+        "policy": policy.record["digests"],
+        "task": task,
+        **other,
+        "seed": seed,
+        "config": plain,
+        "interface": {
+            "cameras": list(policy.cameras),
+            "action_space": policy.action_space,
+            "control_rate": policy.control_rate,
+        },
+        "versions": {"mujoco": mujoco.__version__},
+    }
 
 
 class EpisodeTable:
@@ -290,6 +304,7 @@ class Rollout:
 
     def _record(self, lane: int) -> dict[str, Any]:
         outcome, scene = self.monitor.outcome[lane], self.scenes[lane]
+        states = [state.tobytes() for state in self.states[lane]]
         assert outcome is not None  # give_up settles it
         return {
             "domain": scene.domain,
@@ -300,6 +315,8 @@ class Rollout:
             "outcome": outcome.label,
             "steps": len(self.states[lane]),
             "goal_ever_met": bool(self.monitor.met[lane]),
+            # Two rollouts with the same one are one rollout, however often it was run.
+            "digest": hashlib.sha256(b"".join(states)).hexdigest()[:16] if states else "",
         }
 
 

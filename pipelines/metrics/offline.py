@@ -48,8 +48,8 @@ class OfflineError:
     # Energy score E|A - a| - E|A - A'| / 2 of the sampled chunks (Gneiting and Raftery 2007): proper, so that neither
     # a wild nor a timid policy wins by its spread. Distance of whole chunks over the root of their length.
     energy: float
-    # Mean angle between rotations [rad]; NaN for joint targets.
-    rotation: float
+    # Mean angle between rotations [rad]; None for joint targets.
+    rotation: float | None
     # Share of actions on which the gripper is told to be on the right side of half open.
     gripper: float
 
@@ -84,9 +84,9 @@ def offline_error(
         windows += len(batch["embodiment"])
     if not windows:
         raise InputError("there are no windows to measure on; does the data hold out any episodes?")
-    means = {name: sums[name] / counts[name] if counts[name] else float("nan") for name in sums}
+    means = {name: sums[name] / counts[name] for name in sums}
     unit = "m" if policy.action_space == "tool_delta" else "rad"
-    return OfflineError(windows=windows, samples=samples, unit=unit, **means)
+    return OfflineError(**{"windows": windows, "samples": samples, "unit": unit, "rotation": None, **means})
 
 
 def offline_text(error: OfflineError) -> str:
@@ -97,7 +97,7 @@ def offline_text(error: OfflineError) -> str:
         f"{error.best:.4f} for the best of {error.samples}",
         f"energy score {error.energy:.4f} {error.unit}, gripper right on {100 * error.gripper:.1f} % of actions",
     ]
-    if np.isfinite(error.rotation):
+    if error.rotation is not None:
         lines.append(f"rotation error {error.rotation:.4f} rad")
     return "\n".join([*lines, f"warning: {WARNING}"])
 
@@ -157,7 +157,6 @@ def _sampled(
         truth = np.asarray(batch["action"], float)[:, :horizon]
         joints = drawn.shape[-1] - 1
         arm, target = drawn[..., :joints], truth[..., :joints]
-        _add(sums, counts, "rotation", 0.0, 0.0)
     distance = np.linalg.norm(arm - target, axis=-1)
     soon = valid * (np.arange(horizon) < policy.execute)
     _add(sums, counts, "executed", float((distance * soon).sum()), samples * float(soon.sum()))

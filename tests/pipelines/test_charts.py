@@ -8,7 +8,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.charts import BLUE, ORANGE, Interval, _log_ticks, _thin, _ticks, bars, curves, forest
+from pipelines.charts import (
+    BLUE,
+    ORANGE,
+    Interval,
+    Point,
+    _log_ticks,
+    _thin,
+    _ticks,
+    bars,
+    curves,
+    forest,
+    ranks,
+    scatter,
+)
 
 NAMESPACE = "{http://www.w3.org/2000/svg}"
 
@@ -99,3 +112,29 @@ def test_long_curves_are_averaged_not_cut():
     assert len(thin) == 400
     assert thin[-1][0] > 9900
     assert all(abs(y - 0.5) < 0.05 for _, y in thin)
+
+
+def test_a_scatter_puts_points_and_their_intervals_where_they_belong():
+    point = Point("act", 0.25, 0.75, (0.0, 0.5), (0.5, 1.0))
+    svg = scatter([point], "in simulation", "real")
+    root = parse(svg)
+    (circle,) = root.iter("circle")
+    bars_ = [line for line in root.iter("line") if line.get("opacity")]
+    xs = [float(bars_[0].get(end, "nan")) for end in ("x1", "x2")]
+    ys = [float(bars_[1].get(end, "nan")) for end in ("y1", "y2")]
+    # The point is in the middle of both of its intervals.
+    assert sum(xs) / 2 == pytest.approx(float(circle.get("cx", "nan")), abs=0.1)
+    assert sum(ys) / 2 == pytest.approx(float(circle.get("cy", "nan")), abs=0.1)
+    assert xs[1] - xs[0] == pytest.approx(200)
+    assert ys[0] - ys[1] == pytest.approx(200)
+    assert "1  act" in texts(svg)
+
+
+def test_lines_of_ranks_cross_where_orders_differ():
+    svg = ranks([("a", 0.9, 0.1), ("b", 0.5, 0.8), ("<c>", 0.2, 0.05)], "in simulation", "real")
+    lines = [[float(line.get(end, "nan")) for end in ("y1", "y2")] for line in parse(svg).iter("line")]
+    assert lines[0][0] < lines[1][0] < lines[2][0]
+    assert lines[1][1] < lines[0][1] < lines[2][1]
+    assert "a is number 1 and 2" in parse(svg).get("aria-label", "")
+    assert "20%  <c>" not in texts(svg)
+    assert "<c>  20%" in texts(svg)

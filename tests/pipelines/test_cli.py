@@ -32,6 +32,8 @@ VERBS = [
     "view",
     "train",
     "evaluate",
+    "compare",
+    "agreement",
     "report",
     "bench",
 ]
