@@ -37,7 +37,7 @@ def generate(
     address: Address = None,
     algorithm: Annotated[str, typer.Option("--algorithm", help="handful, or plain for the baseline.")] = "handful",
     embodiment: Robot = "panda",
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and its size, and stop.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan, its time and its size, and stop.")] = False,
     patience: Annotated[
         float | None, typer.Option("--patience", help="A chunk is taken to hang after this at the earliest [s]; 300.")
     ] = None,
@@ -49,7 +49,7 @@ def generate(
         raise InputError("give either --count (episodes to keep) or --scenes (scenes to try)")
     from pipelines import generate as job
     from pipelines.doctor import cores
-    from pipelines.tables import generation_text
+    from pipelines.tables import forecast_text, generation_text
 
     output = Output(as_json, quiet)
     with resumable(out):
@@ -69,9 +69,9 @@ def generate(
             overrides=output.overrides(overrides),
             progress=output.progress,
             embodiment=embodiment,
-            patience=job.PATIENCE if patience is None else patience,
+            patience=patience,
         )
-    output.finish(result, generation_text(result) if not dry_run else result)
+    output.finish(result, forecast_text(result) if dry_run else generation_text(result))
 
 
 def render(

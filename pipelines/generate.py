@@ -25,9 +25,11 @@ from generators.demos import load_demos
 from generators.options import PLAIN, PlanOptions
 from handful import InputError, JobError, __version__, unknown_name
 from pipelines.configuration import project_commit, resolve, to_plain
+from pipelines.doctor import cores
 from pipelines.executors import check_workers, run_tasks
 from pipelines.faults import Failure, Limits, Queue
-from pipelines.progress import Reporter
+from pipelines.forecast import forecast
+from pipelines.progress import Progress, Reporter
 from pipelines.quarantine import Narrowed, Quarantine, Step, Task, lacking, record_of
 from pipelines.tally import Tally
 from scenes.domains import Domain, get_domain
@@ -49,7 +51,7 @@ ALGORITHMS = {"handful": PlanOptions(), "plain": PLAIN}
 # With --count: scenes tried per episode wanted before the run is called hopeless.
 _WORST = 20
 # A chunk that takes longer than this hangs, unless the others take as long [s].
-PATIENCE = 300.0
+_PATIENCE = 300.0
 # A worker is replaced by a fresh one after so many chunks, or where it has grown by so much [bytes].
 _CHUNKS_PER_WORKER = 256
 _GROWTH = 2**30
@@ -154,7 +156,7 @@ def run(
     overrides: list[str],
     progress: Reporter,
     embodiment: str = PANDA,
-    patience: float = PATIENCE,
+    patience: float | None = None,
 ) -> dict[str, Any]:
     """Generate a data set, or what is still missing of it.
 
@@ -174,7 +176,7 @@ def run(
         overrides: `a.b=c` for GenerationConfig.
         progress: where progress is shown.
         embodiment: the robot that is to do it, whichever shows it in the demos.
-        patience: a chunk that takes longer, and 20 times longer than usual, is stopped and tried again [s].
+        patience: a chunk that takes longer, and 20 times longer than usual, is stopped and tried again [s]; None: 300.
 
     Returns:
         attempts, kept, scenes, generation_rate, first_try_rate, seconds, kept_per_hour, mean_duration, outcomes,
@@ -185,7 +187,7 @@ def run(
         JobError: a worker that keeps dying, a full disk.
     """
     check_workers(workers, address)
-    limits = Limits(patience=patience, tasks=_CHUNKS_PER_WORKER, growth=_GROWTH)
+    limits = Limits(patience=_PATIENCE if patience is None else patience, tasks=_CHUNKS_PER_WORKER, growth=_GROWTH)
     config = configure(algorithm, cameras, resolution, overrides)
     demos = Path(demos) if demos is not None else BUNDLED / split_task(task)[0]
     get_task(task)
@@ -193,21 +195,32 @@ def run(
     engine = _engine(task, str(demos), seed, config, embodiment)
     plan = make_plan(task, demos, seed, algorithm, config, scenes, engine)
     if dry_run:
-        return _forecast(plan, engine, config, scenes, count, cameras, resolution, out)
+        wanted = scenes if scenes is not None else config.chunk
+        whole, text = range(min(wanted, config.chunk)), json.dumps(plan)
+        first = ChunkJob(0, whole, task, str(demos), seed, config, str(out), text, embodiment)
+        progress.say("making a few scenes to see how it goes")
+        return {
+            **{name: plan[name] for name in ("task", "seed", "algorithm")},
+            "demos": len(engine.demos),
+            "workers": workers,
+            **forecast(make_chunk, first, plan, count, max(1, workers if address else min(workers, cores()))),
+            "store": str(out),
+        }
     store = Store.create(out, continued(plan, out, progress))
     done_before = set(store.committed())
     started_with = len(store)
     jobs = _jobs(store, task, demos, seed, config, scenes, count, embodiment)
     account = _Account(store, count)
     tally = account.tally
+    subtasks = [subtask.name for subtask in engine.task.subtasks]
     progress.log = log_path(out)
     resumed = len(done_before) * config.chunk if scenes is not None else started_with
     with progress(f"generate {task}", scenes if scenes is not None else count, resumed) as bar:
         for said in _commit(jobs, account, done_before, workers, address, limits):
-            bar.update(tally.kept if count is not None else tally.scenes, tally.outcomes)
             for sentence in said:
                 bar.say(sentence)
-        bar.update(tally.kept if count is not None else tally.scenes, tally.outcomes)
+            _show(bar, tally, count, started_with, subtasks)
+        _show(bar, tally, count, started_with, subtasks)
     store = Store.create(out, store.plan)  # looked at anew: parts were added, and some perhaps made again
     if tally.scenes == tally.outcomes[QUARANTINED]:
         raise JobError(f"no scene could be made; the last of them: {store.part_records(0)[-1]['reason']}")
@@ -319,6 +332,19 @@ def _jobs(
         span, path = range(first, last), str(store.path)
         jobs.append(ChunkJob(index, span, task, str(demos), seed, config, path, text, embodiment))
     return jobs
+
+
+def _show(bar: Progress, tally: Tally, count: int | None, kept_before: int, subtasks: list[str]) -> None:
+    """Say how far the run is: to a person in a line, to the log file in numbers."""
+    pace = max(0, tally.kept - kept_before) / max(bar.elapsed(), 1e-9)
+    counts = {"kept": tally.kept, "scenes": tally.scenes, "first_try": tally.first, "kept_per_second": pace}
+    note = f"{pace:.1f} kept/s" if pace >= 1 else f"{3600 * pace:,.0f} kept/h"
+    bar.update(
+        tally.kept if count is not None else tally.scenes,
+        tally.outcomes,
+        ", ".join(filter(None, [note, tally.note(subtasks)])),
+        {**counts, **tally.to_plain(subtasks)},
+    )
 
 
 class _Account:
@@ -435,32 +461,6 @@ def summarise(store: Store, seconds: float, kept_before: int = 0) -> dict[str, A
         "outcomes": dict(Counter(record["outcome"] for record in records)),
         "quarantined": [{"scene": scene, "reason": reason} for scene, (_, reason) in store.quarantined().items()],
         "store": str(store.path),
-    }
-
-
-def _forecast(
-    plan: dict[str, Any],
-    engine: Engine,
-    config: GenerationConfig,
-    scenes: int | None,
-    count: int | None,
-    cameras: tuple[str, ...],
-    resolution: int,
-    out: str | Path,
-) -> dict[str, Any]:
-    """What a run would do: scenes, chunks and an upper bound of its bytes."""
-    steps = sum(len(demo) for demo in engine.demos) / len(engine.demos)
-    row = 8 * mujoco.mj_stateSize(engine.workspace.model, mujoco.mjtState.mjSTATE_INTEGRATION.value)
-    per_episode = steps * (row + len(cameras) * 3 * resolution**2)
-    wanted = scenes if scenes is not None else count
-    assert wanted is not None  # the command line asks for one of them
-    return {
-        "task": plan["task"],
-        "demos": len(engine.demos),
-        "scenes": scenes if scenes is not None else f"until {count} are kept",
-        "chunks": -(-wanted // config.chunk),
-        "bytes_uncompressed_at_most": int(wanted * per_episode),
-        "store": str(out),
     }
 
 

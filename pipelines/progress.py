@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import TextIO
+from typing import Any, TextIO
 
 from rich.console import Console
 from rich.live import Live
@@ -51,6 +51,7 @@ class Progress:
         self.done = resumed
         self.outcomes: dict[str, int] = {}
         self.note = ""
+        self.counts: dict[str, Any] = {}
         self._clock = clock
         self._start = clock()
         self._resumed = resumed
@@ -78,14 +79,23 @@ class Progress:
             self._quiet = True
         self.close()
 
-    def update(self, done: int, outcomes: Mapping[str, int] | None = None, note: str = "") -> None:
+    def update(
+        self,
+        done: int,
+        outcomes: Mapping[str, int] | None = None,
+        note: str = "",
+        counts: Mapping[str, Any] | None = None,
+    ) -> None:
         """Say how far the job is.
 
         Args:
             done: units done in all, of `total`, resumed ones included.
             outcomes: count by cause so far.
             note: a few words about now, e.g. "loss 0.031".
+            counts: whatever else the log file is to hold, as JSON types.
         """
+        if counts is not None:
+            self.counts = dict(counts)
         self.done = done
         if outcomes is not None:
             self.outcomes = dict(outcomes)
@@ -123,9 +133,13 @@ class Progress:
             self._log.close()
             self._log = None
 
+    def elapsed(self) -> float:
+        """Seconds since the start."""
+        return self._clock() - self._start
+
     def rate(self) -> float | None:
         """Units per second since the start, or None while there is nothing to divide."""
-        elapsed = self._clock() - self._start
+        elapsed = self.elapsed()
         gained = self.done - self._resumed
         return gained / elapsed if elapsed > 0 and gained > 0 else None
 
@@ -177,6 +191,7 @@ class Progress:
             "seconds_left": self.seconds_left(),
             "outcomes": self.outcomes,
             "note": self.note,
+            **self.counts,
         }
         self._log.write(json.dumps(record) + "\n")
         self._log.flush()

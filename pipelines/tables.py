@@ -7,7 +7,11 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from pipelines.progress import duration
 from pipelines.statistics import wilson_interval
+
+# Scenes that were left out, named one by one.
+_LISTED = 10
 
 
 def rate_text(successes: int, trials: int) -> str:
@@ -40,9 +44,35 @@ def generation_text(result: Mapping[str, Any]) -> str:
             f"first try: {result['first_try_rate'] * 100:.1f} %",
             f"{result['kept_per_hour']:,.0f} kept/h, {result['seconds']:,.1f} s in all",
             "outcomes: " + ", ".join(f"{name.replace('_', ' ')} {count:,}" for name, count in causes),
+            *(f"left out: scene {lost['scene']}: {lost['reason']}" for lost in result.get("quarantined", ())[:_LISTED]),
+            *_again(result.get("quarantined", ())),
             f"store: {result['store']}",
         ]
     )
+
+
+def _again(quarantined: Sequence[Any]) -> list[str]:
+    if not quarantined:
+        return []
+    more = f"{len(quarantined) - _LISTED:,} more scenes were left out; " if len(quarantined) > _LISTED else ""
+    return [f"{more}the same command tries again to make what was left out"]
+
+
+def forecast_text(result: Mapping[str, Any]) -> str:
+    """What `handful generate` would do."""
+    lines = [
+        f"task: {result['task']}, from {result['demos']} demos, seed {result['seed']}, algorithm {result['algorithm']}",
+        f"tried: {rate_text(result['sample_kept'], result['sample'])} of the first scenes kept",
+    ]
+    if result["scenes"] is None:
+        lines.append("how many scenes it takes cannot be said: none of these was kept")
+    else:
+        lines += [
+            f"plan: {result['scenes']:,} scenes in {result['chunks']:,} chunks, about {result['kept']:,} kept",
+            f"time: about {duration(result['seconds'])} with {result['workers']} workers",
+            f"size: about {result['bytes'] / 1e6:,.1f} MB",
+        ]
+    return "\n".join([*lines, f"store: {result['store']} (not touched)"])
 
 
 def training_text(result: Mapping[str, Any]) -> str:

@@ -111,6 +111,21 @@ def test_version(handful):
 
 GENERATE = ("generate", "--task", "lift", "--out", "data.zarr")
 RESULT = run_folder.GENERATION
+FORECAST = {
+    "task": "lift",
+    "seed": 7,
+    "algorithm": "plain",
+    "demos": 10,
+    "workers": 2,
+    "sample": 8,
+    "sample_kept": 7,
+    "scenes": 6,
+    "kept": 5,
+    "chunks": 1,
+    "seconds": 125.0,
+    "bytes": 3_100_000,
+    "store": "data.zarr",
+}
 
 
 def test_render_passes_every_option(handful, install):
@@ -136,12 +151,12 @@ def test_render_passes_every_option(handful, install):
 
 
 def test_generate_passes_every_option(handful, install):
-    job = install("generate", RESULT)
+    job = install("generate", FORECAST)
     options = "--demos d.zarr --count 5 --cameras front,wrist --resolution 96 --workers 2 --seed 7 --address local"
-    code, _, _ = handful(
-        *GENERATE, *options.split(), "--algorithm", "plain", "--dry-run", "motion.noise=0.1", "a.b=[1]"
-    )
+    options += " --algorithm plain --dry-run --patience 60 motion.noise=0.1 a.b=[1]"
+    code, out, _ = handful(*GENERATE, *options.split())
     assert code == 0
+    assert "plan: 6 scenes in 1 chunks, about 5 kept\ntime: about 2 min 05 s with 2 workers\nsize: about 3.1 MB" in out
     job.called.pop("progress")
     assert job.called == {
         "task": "lift",
@@ -156,6 +171,7 @@ def test_generate_passes_every_option(handful, install):
         "address": "local",
         "algorithm": "plain",
         "dry_run": True,
+        "patience": 60.0,
         "embodiment": "panda",
         "overrides": ["motion.noise=0.1", "a.b=[1]"],
     }

@@ -208,6 +208,19 @@ def test_a_dry_run_touches_nothing(tmp_path: Path) -> None:
     assert not (tmp_path / "store").exists()
 
 
+def test_a_dry_run_foretells_from_the_scenes_that_it_makes(reference: tuple[Path, dict], tmp_path: Path) -> None:
+    forecast = run(tmp_path / "store", dry_run=True, scenes=300)
+    first = [record["outcome"] == "success" for record in Store.open(reference[0]).scene_records()[:3]]
+    assert (forecast["sample"], forecast["sample_kept"]) == (3, sum(first))
+    assert (forecast["scenes"], forecast["chunks"]) == (300, 100)
+    assert forecast["kept"] == 100 * sum(first)
+    assert forecast["seconds"] > 0
+    part = Store.open(reference[0]).catalogue().parts.bytes[0]
+    assert forecast["bytes"] == pytest.approx(100 * part, rel=0.02)
+    counted = run(tmp_path / "store", dry_run=True, scenes=None, count=50)
+    assert (counted["kept"], counted["scenes"]) == (50, -(-150 // sum(first)))
+
+
 def test_every_randomised_value_is_in_the_ledger(reference: tuple[Path, dict]) -> None:
     meta = Store.open(reference[0]).meta(0)
     assert set(meta.ledger) == {"poses", "physics", "appearance", "light", "camera"}

@@ -93,7 +93,8 @@ def test_quiet_shows_nothing_but_still_logs(tmp_path, clock, stream):
     log = tmp_path / "logs" / "progress.jsonl"
     progress = Progress("generate", 4, quiet=True, log=log, stream=stream, clock=clock)
     clock.now += 2
-    progress.update(2, {"success": 2})
+    progress.update(2, {"success": 2}, counts={"kept": 2})
+    progress.say("scene 3 is left out")
     progress.close()
     assert stream.getvalue() == ""
     records = [json.loads(line) for line in log.read_text().splitlines()]
@@ -106,7 +107,15 @@ def test_quiet_shows_nothing_but_still_logs(tmp_path, clock, stream):
         "seconds_left": 2.0,
         "outcomes": {"success": 2},
         "note": "",
+        "kept": 2,
     }
+    assert records[1] == {"label": "generate", "seconds": 2.0, "event": "scene 3 is left out"}
+
+
+def test_what_happens_is_told_in_a_line_of_its_own(clock, stream):
+    progress = Progress("generate", 4, stream=stream, clock=clock)
+    progress.say("scene 3 is left out")
+    assert stream.getvalue() == "generate  scene 3 is left out\n"
 
 
 def test_reporter_opens_stages_and_says_sentences(stream):
