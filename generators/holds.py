@@ -180,14 +180,15 @@ def closed_gripper(demo: Demo) -> np.ndarray:
     """
     told = _at_last(_without_pulses(_turned(demo.gripper), SHORTEST_PULSE), demo.gripper)
     moved = _at_last(_without_pulses(_turned(demo.opening), SHORTEST_PULSE), demo.opening)
-    if told.all() or not told.any():
+    if not _edges(told) and _edges(moved):
         told = moved.copy()
+    # Where the fingers began to move, and whether they closed.
+    turns = [(_onset(demo.opening, t), bool(moved[t])) for t in _edges(moved)]
     edges = _edges(told)
     for before, edge in zip([0, *edges], edges, strict=False):
-        # Fingers that turned the same way before they were told to, and have stayed so.
-        early = [t for t in _edges(moved) if before < t <= edge and (moved[t : edge + 1] == told[edge]).all()]
-        if early:
-            told[max(before, _onset(demo.opening, early[-1]) - 1) : edge] = told[edge]
+        begun = [turn for turn in turns if turn[0] <= edge][-1:]
+        if begun and begun[0][0] > before and begun[0][1] == told[edge]:
+            told[max(before, begun[0][0] - 1) : edge] = told[edge]
     return told
 
 
