@@ -1,24 +1,20 @@
 """When an object is in the hand, read off a demonstration: gripper, relative motion, and contact where it is known.
 
 A closed gripper holds nothing yet. An object is held while it stays where it is in the hand's own frame, having been
-lifted in it. What the gripper was told is compared with how far it was open: a command that comes after its effect was
-recorded late, and a pulse that lost nothing was no release.
+lifted in it; and a gripper that opened and lost nothing was not let go of.
 """
 
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 from scipy.ndimage import median_filter
 
 from generators.demos import Demo
+from generators.gripper import stretches, without_pulses
 from scenes.props import Prop
 from sim.transforms import Array, quat_conjugate, quat_rotate
 
 LIFTED = 0.02  # an object this far above where it stood is in the air [m]
-SHORTEST_PULSE = 3  # the gripper's command changes for at least this many steps, or it is chatter
-_TURN = 0.2  # the gripper has turned back once its opening is this far off its last extreme
-_MOVING = 0.02  # the fingers move if their opening changes by more than this in a step
 _REACH = 0.04  # an object is held no further from the tool than this [m]
 _SHIFT = 0.015  # what shifts further than this in the hand has been lost [m]
 RIGID = 0.003  # what shifts no further than this does not shift [m]
@@ -96,7 +92,7 @@ def motion_of(demo: Demo, prop: Prop) -> Motion:
     marks = quat_rotate(quat_conjugate(demo.tool[:, None, 3:]), points - demo.tool[:, None, :3])
     touched = None
     if demo.touched is not None:
-        touched = _without_pulses(demo.touched[prop.name], _UNTOUCHED)
+        touched = without_pulses(demo.touched[prop.name], _UNTOUCHED)
     return Motion(poses, distances[:, held_by], marks, noise, touched)
 
 
@@ -157,7 +153,7 @@ def handling_of(demo: Demo, motion: Motion, name: str, closed: np.ndarray) -> Ha
 def _grips(motion: Motion, closed: np.ndarray) -> list[tuple[int, int]]:
     """Stretches [start, end) of a closed gripper; one goes on where it opened and lost nothing."""
     grips: list[tuple[int, int]] = []
-    for start, end in _stretches(closed):
+    for start, end in stretches(closed):
         if grips and _kept(motion, grips[-1][1], start):
             grips[-1] = (grips[-1][0], end)
         else:
@@ -170,75 +166,3 @@ def _kept(motion: Motion, opened: int, closed: int) -> bool:
     near = motion.distance[opened : closed + 1] <= _REACH
     touched = motion.touched is None or motion.touched[opened : closed + 1].all()
     return bool(near.all() and touched and motion.is_rigid(opened, closed))
-
-
-def closed_gripper(demo: Demo) -> np.ndarray:
-    """Whether the gripper is meant to be closed, (T,): as told, and no later than it did.
-
-    Pulses too short for the fingers to follow are left out. A gripper that is never told anything but moves counts as
-    told by what it does.
-    """
-    told = _at_last(_without_pulses(_turned(demo.gripper), SHORTEST_PULSE), demo.gripper)
-    moved = _at_last(_without_pulses(_turned(demo.opening), SHORTEST_PULSE), demo.opening)
-    if not _edges(told) and _edges(moved):
-        told = moved.copy()
-    # Where the fingers began to move, and whether they closed.
-    turns = [(_onset(demo.opening, t), bool(moved[t])) for t in _edges(moved)]
-    edges = _edges(told)
-    for before, edge in zip([0, *edges], edges, strict=False):
-        begun = [turn for turn in turns if turn[0] <= edge][-1:]
-        if begun and begun[0][0] > before and begun[0][1] == told[edge]:
-            told[max(before, begun[0][0] - 1) : edge] = told[edge]
-    return told
-
-
-def _at_last(closed: np.ndarray, opening: Array) -> np.ndarray:
-    """A closed gripper (T,) from where it closes as far as it ever does: not while it is only set to a width."""
-    closed = closed.copy()
-    for start, end in _stretches(closed):
-        closed[start : start + int(np.argmax(opening[start:end] <= opening[start:end].min() + _TURN))] = False
-    return closed
-
-
-def _turned(opening: Array) -> np.ndarray:
-    """Whether a gripper is closed, (T,): it is once it has closed by a fifth of its travel since it was widest open.
-
-    And it is open again once it has opened by as much since it was closed furthest: so commands that are openings, and
-    stop where the object stops them, are understood like those that are open or closed.
-    """
-    closed = np.zeros(len(opening), bool)
-    state, extreme = bool(opening[0] < 0.5), float(opening[0])
-    for t, value in enumerate(opening):
-        extreme = min(extreme, value) if state else max(extreme, value)
-        if abs(value - extreme) >= _TURN:
-            state, extreme = not state, float(value)
-        closed[t] = state
-    return closed
-
-
-def _onset(opening: Array, edge: int) -> int:
-    """The step after which the fingers' motion that is known at step `edge` begins to show."""
-    sign = np.sign(opening[edge] - opening[edge - 1])
-    while edge > 1 and sign * (opening[edge - 1] - opening[edge - 2]) > _MOVING:
-        edge -= 1
-    return edge
-
-
-def _without_pulses(state: np.ndarray, shortest: int) -> np.ndarray:
-    """A state (T,) without changes that last for fewer than `shortest` steps."""
-    state = state.copy()
-    for start, end in pairwise(_edges(state)):
-        if end - start < shortest:
-            state[start:end] = state[start - 1]
-    return state
-
-
-def _stretches(state: np.ndarray) -> list[tuple[int, int]]:
-    """Where a state (T,) holds: [start, end) each."""
-    edges = [t - 1 for t in _edges(np.concatenate([[False], state, [False]]))]
-    return list(zip(edges[::2], edges[1::2], strict=True))
-
-
-def _edges(state: np.ndarray) -> list[int]:
-    """Steps at which a state (T,) is another than the step before."""
-    return [int(t) for t in np.flatnonzero(state[1:] != state[:-1]) + 1]

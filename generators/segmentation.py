@@ -12,7 +12,8 @@ import numpy as np
 
 from generators.cuts import cut_after_grasp
 from generators.demos import Demo
-from generators.holds import Handling, Hold, closed_gripper, handling_of, motion_of
+from generators.gripper import closed_gripper
+from generators.holds import Handling, Hold, handling_of, motion_of
 from handful import InputError
 from scenes.props import Prop
 from scenes.task import Subtask, Task

@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from generators.demos import Demo
-from generators.holds import Handling, Hold, closed_gripper, handling_of, motion_of
+from generators.gripper import closed_gripper
+from generators.holds import Handling, Hold, handling_of, motion_of
 from scenes.task import get_task
-from tests.generators.spoiling import at_steps, by_hand, fingers, lifting, told
+from tests.generators.spoiling import at_steps, by_hand, lifting, told
 
 CUBE = get_task("lift").prop("cube_1")
 
@@ -82,19 +83,6 @@ def test_poses_without_noise_stay_as_they_are() -> None:
     motion = motion_of(demo, CUBE)
     assert motion.noise == 0.0
     assert motion.poses is demo.objects["cube_1"]
-
-
-@pytest.mark.parametrize("late", range(1, 9))
-def test_a_command_recorded_late_is_put_where_the_fingers_began_to_move(late: int) -> None:
-    demo = lifting()
-    command = np.concatenate([np.ones(late), demo.gripper[:-late]])
-    np.testing.assert_array_equal(closed_gripper(replace(demo, gripper=command)), demo.gripper < 0.5)
-
-
-def test_a_command_recorded_on_time_stays_however_slow_the_fingers_are() -> None:
-    demo = lifting()
-    slow = replace(demo, opening=fingers(demo.gripper, 0.03))
-    np.testing.assert_array_equal(closed_gripper(slow), demo.gripper < 0.5)
 
 
 def test_a_gripper_closed_throughout_and_fingers_that_tell_nothing_hold_what_is_lifted() -> None:
