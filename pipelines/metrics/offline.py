@@ -86,7 +86,8 @@ def offline_error(
         raise InputError("there are no windows to measure on; does the data hold out any episodes?")
     means = {name: sums[name] / counts[name] for name in sums}
     unit = "m" if policy.action_space == "tool_delta" else "rad"
-    return OfflineError(**{"windows": windows, "samples": samples, "unit": unit, "rotation": None, **means})
+    rotation = means.pop("rotation", None)
+    return OfflineError(windows=windows, samples=samples, unit=unit, rotation=rotation, **means)
 
 
 def offline_text(error: OfflineError) -> str:

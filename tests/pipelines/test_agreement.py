@@ -130,3 +130,13 @@ def test_other_policies_in_simulation_are_refused(files):
 def test_a_folder_is_no_page(files, tmp_path):
     with pytest.raises(InputError, match=r"is a folder; --out must be a file"):
         run(*files, out=tmp_path)
+
+
+def test_the_example_of_the_page_is_taken(tmp_path):
+    page = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text()
+    (example,) = re.findall(r"```csv\n(.*?)```", page, re.DOTALL)
+    for name in ("real.csv", "sim.csv"):
+        (tmp_path / name).write_text(example)
+    found = run(tmp_path / "real.csv", tmp_path / "sim.csv", samples=50)
+    assert found["mmrv"]["value"] == 0
+    assert len(found["policies"]) == 6
