@@ -49,6 +49,7 @@ class BareLoop:
         scene: as these settings want it.
         resolution: rows and columns of a frame [pixels].
         groups: geom groups by state and camera, where what is out of sight is left out; None draws all.
+        cameras: names of the cameras.
     """
 
     def __init__(
@@ -59,10 +60,11 @@ class BareLoop:
         scene: mujoco.MjvScene,
         resolution: int,
         groups: list[list[np.ndarray]] | None = None,
+        cameras: tuple[str, ...] = CAMERAS,
     ) -> None:
         self.model, self.states, self.gpu, self.scene, self.groups = model, states, gpu, scene, groups
         self.data, self.option = mujoco.MjData(model), mujoco.MjvOption()
-        self.numbers = [model.camera(name).id for name in CAMERAS]
+        self.numbers = [model.camera(name).id for name in cameras]
         self.viewport = mujoco.MjrRect(0, 0, resolution, resolution)
         self.pixels = np.empty((resolution, resolution, 3), np.uint8)
 
@@ -86,13 +88,15 @@ class BareLoop:
         model.geom_group[:] = whole
 
 
-def groups_in_view(model: mujoco.MjModel, states: np.ndarray, renderer: FrameRenderer) -> list[list[np.ndarray]]:
+def groups_in_view(
+    model: mujoco.MjModel, states: np.ndarray, renderer: FrameRenderer, cameras: tuple[str, ...] = CAMERAS
+) -> list[list[np.ndarray]]:
     """What the renderer draws of each state with each camera, as geom groups."""
     found: list[list[np.ndarray]] = []
     for row in states:
-        renderer.render(model, row, CAMERAS[:1])  # leaves the kinematics of this state in its data
+        renderer.render(model, row, cameras[:1])  # leaves the kinematics of this state in its data
         found.append([])
-        for name in CAMERAS:
+        for name in cameras:
             renderer._look(model, model.camera(name).id)
             seen = renderer._in_view(model) if renderer._culls else np.ones(model.ngeom, bool)
             found[-1].append(np.where(seen, model.geom_group, mujoco.mjNGROUP - 1).astype(model.geom_group.dtype))
