@@ -13,7 +13,7 @@ import numpy as np
 from generators.cuts import cut_after_grasp
 from generators.demos import Demo
 from generators.gripper import closed_gripper
-from generators.holds import Handling, Hold, handling_of, motion_of
+from generators.holds import Handling, Hold, Motion, handling_of, motion_of
 from handful import InputError
 from scenes.props import Prop
 from scenes.task import Subtask, Task
@@ -66,7 +66,7 @@ def segment(demo: Demo, task: Task, signals: bool = True, search: bool = True) -
         name, hold = _object(demo, subtask), holds[k]
         if subtask.kind == "grasp":
             event = hold.event
-            start = _after_failures(closed, motions[name].poses, start, event)
+            start = _after_failures(closed, motions[name], start, event)
             end = cut_after_grasp(motions[name], hold) if search else hold.lifted + 1
             if end is None:
                 held = f"it holds {name} from step {hold.event} to step {hold.release}, and is never firm"
@@ -150,15 +150,15 @@ def _left(demo: Demo, prop: Prop, poses: Array, release: int, before: int | None
     return None if before is not None and before < len(demo) else len(demo)
 
 
-def _after_failures(closed: np.ndarray, poses: Array, start: int, event: int) -> int:
+def _after_failures(closed: np.ndarray, motion: Motion, start: int, event: int) -> int:
     """Where a grasp begins: at `start`, or once a try in vain before `event` is over and the object rests again."""
     tries = np.flatnonzero(closed[start:event])
     if not len(tries):
         return start
     opened = start + int(tries[-1]) + 1
-    speed = np.linalg.norm(np.diff(poses[opened : event + 1, :3], axis=0), axis=1)
-    moving = np.flatnonzero(speed > _STILL)
-    return opened + (int(moving[-1]) + 1 if len(moving) and opened + moving[-1] + 1 < event else 0)
+    speed = np.linalg.norm(np.diff(motion.poses[opened:event, :3], axis=0), axis=1)
+    moving = np.flatnonzero(speed > _STILL + 4.0 * motion.noise)
+    return opened + (int(moving[-1]) + 1 if len(moving) else 0)
 
 
 def _cleaned(demo: Demo, closed: np.ndarray, holds: list[Hold], objects: dict[str, Array]) -> Demo:

@@ -256,6 +256,16 @@ def test_a_gripper_that_is_told_nothing_is_read_off_its_fingers() -> None:
     assert segment(replace(demo, gripper=np.ones(30)), LIFT)[0].event == 10
 
 
+def test_a_grasp_begins_once_a_try_in_vain_is_over_and_its_object_rests() -> None:
+    # Closed on at step 5 and pushed until step 20, though not lifted; taken up from where it came to rest.
+    rise = [0.02 + 0.01 * i for i in range(1, 16)]
+    demo = by_hand([1.0] * 5 + [0.0] * 5 + [1.0] * 20 + [0.0] * 20, [0.02] * 35 + rise, [0.02] * 35 + rise)
+    pushed = demo.objects["cube_1"].copy()
+    pushed[:, 0] += 0.005 * (np.minimum(np.arange(50), 20) - 20)
+    cut = segment(replace(demo, objects={**demo.objects, "cube_1": pushed}), LIFT)[0]
+    assert (cut.start, cut.event) == (20, 30)
+
+
 def test_demos_of_another_task_are_refused_in_one_line(lift_store: Path) -> None:
     with pytest.raises(InputError, match=r"shows the task 'lift', not 'stack_three'; give demos of 'stack_three'") as e:
         load_demos(lift_store, STACK, 20.0)
