@@ -38,6 +38,11 @@ app = typer.Typer(
 app.add_typer(cli_data.app, name="data")
 
 
+Demos = Annotated[
+    Path | None, typer.Option("--demos", help="Seed demos that it was made from; the task's bundled ones if absent.")
+]
+
+
 def _version(wanted: bool) -> None:
     if wanted:
         typer.echo(f"handful {__version__}")
@@ -237,14 +242,23 @@ def inspect(
     verify: Annotated[bool, typer.Option("--verify", help="Hash every file again.")] = False,
     content: Annotated[bool, typer.Option("--content", help="Hold what episodes hold against rules.")] = False,
     coverage: Annotated[bool, typer.Option("--coverage", help="How much of each randomised range it covers.")] = False,
+    again: Annotated[
+        int | None, typer.Option("--regenerate", metavar="N", min=1, help="Make N episodes again, and compare.")
+    ] = None,
+    demos: Demos = None,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Which episodes --regenerate takes.")] = 0,
+    workers: cli_generate.Workers = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Show what is in a store, and whether it is whole and sound."""
+    from pipelines.doctor import cores
+    from pipelines.inspection import Remaking
     from pipelines.inspection import inspect as job
 
     output = Output(as_json, quiet)
-    result, table = job(store, verify, content, output.progress, coverage)
+    remaking = None if again is None else Remaking(again, seed, demos, cores() if workers is None else workers)
+    result, table = job(store, verify, content, output.progress, coverage, remaking)
     output.finish(result, table, failed=not result["ok"])
 
 
@@ -253,14 +267,21 @@ def view(
     store: Annotated[Path, typer.Argument(metavar="STORE")],
     out: Annotated[Path, typer.Option("--out", help=".png for a contact sheet, .mp4 for a video.")],
     episode: Annotated[int | None, typer.Option("--episode", min=0, help="One episode; without it many.")] = None,
+    scene: Annotated[
+        int | None, typer.Option("--scene", min=0, help="The last try at a scene, though it may have failed.")
+    ] = None,
+    demos: Demos = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Draw a contact sheet or a video of what a store holds."""
     from pipelines.viewing import view as job
+    from pipelines.viewing import view_scene
 
+    if episode is not None and scene is not None:
+        raise InputError("give either --episode (one that was kept) or --scene (one that was tried)")
     output = Output(as_json, quiet)
-    files = job(store, episode, out)
+    files = job(store, episode, out) if scene is None else view_scene(store, scene, demos, out)
     output.finish({"files": [str(file) for file in files]}, "\n".join(str(file) for file in files))
 
 

@@ -2,8 +2,9 @@
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from rich.console import Group, RenderableType
@@ -21,11 +22,36 @@ from trajectories.recording import JointLimits
 from trajectories.validation import RuleResult, validate_content
 from trajectories.views import View
 
+if TYPE_CHECKING:
+    from pipelines.regenerate import Regeneration
+
 T = TypeVar("T")
 
 
+@dataclass(frozen=True)
+class Remaking:
+    """How many episodes are made again, and from what.
+
+    Attributes:
+        count: how many.
+        seed: which.
+        demos: the seed demos; None: the task's bundled ones.
+        workers: processes; 0 works in this one.
+    """
+
+    count: int
+    seed: int = 0
+    demos: Path | None = None
+    workers: int = 0
+
+
 def inspect(
-    path: Path, verify: bool, content: bool = False, progress: Reporter | None = None, coverage: bool = False
+    path: Path,
+    verify: bool,
+    content: bool = False,
+    progress: Reporter | None = None,
+    coverage: bool = False,
+    again: Remaking | None = None,
 ) -> tuple[dict[str, Any], RenderableType]:
     """Look into a store.
 
@@ -35,14 +61,16 @@ def inspect(
         content: read every episode and hold it against the table of rules.
         progress: where progress is shown; None: nowhere.
         coverage: hold every episode's ledger against what its scene was drawn from.
+        again: make some episodes again from the plan and the demos, and compare; None: make none.
 
     Returns:
         The keys of `--json` (a count that damage hides is None), and what a person is shown. `findings` has what came
         of each rule that an episode breaks; None where content was not looked at, or damage hides it. `coverage` has
-        each domain's axes; None where it was not looked at, or damage hides it.
+        each domain's axes; None where it was not looked at, or damage hides it. `regenerated` has what came of making
+        episodes again; None where that was not asked for, or damage hides it.
 
     Raises:
-        InputError: no store there.
+        InputError: no store there, or one whose episodes cannot be made again.
         JobError: its root or plan is damaged, or, without `verify`, anything that has to be read.
     """
     store = open_dataset(path)
@@ -79,12 +107,19 @@ def inspect(
         covered = _read(lambda: coverage_of(store), problems)
         hidden = Text("\nwhat it covers is hidden by damage", style="bold")
         tables.append(hidden if covered is None else coverage_table(covered))
+    made = None
+    if again is not None:
+        made = _read(lambda: _make_again(store, again, progress or Reporter(quiet=True)), problems)
+        tables.append(
+            Text("\nwhat it was made from is hidden by damage", style="bold") if made is None else _made_text(made)
+        )
     answer = {
         **record,
-        "ok": not problems and not unsound,
+        "ok": not problems and not unsound and (made is None or not made.different),
         "problems": problems,
         "findings": None if findings is None else [result.to_json() for result in findings],
         "coverage": None if covered is None else {name: [a.to_plain() for a in axes] for name, axes in covered.items()},
+        "regenerated": None if made is None else made.to_json(),
     }
     return answer, Group(*tables)
 
@@ -98,6 +133,22 @@ def _look_at_content(store: Dataset, progress: Reporter) -> list[RuleResult]:
     limits = {name: JointLimits(chain.lower, chain.upper, chain.max_speed) for name, chain in chains.items()}
     with progress("look at content", len(store)) as bar:
         return validate_content(store, limits, progress=bar.update)
+
+
+def _make_again(store: Dataset, again: Remaking, progress: Reporter) -> "Regeneration":
+    from pipelines.regenerate import regenerate
+
+    return regenerate(store, again.count, again.seed, again.demos, again.workers, progress)
+
+
+def _made_text(made: "Regeneration") -> Text:
+    images = {"compared": ", images included", "none": ""}.get(made.images, f"; images {made.images}")
+    text = Text(
+        f"\nmade again: {made.equal:,} of {made.episodes:,} episodes are the same to the bit{images}", style="bold"
+    )
+    for number, what in sorted(made.different.items()):
+        text.append(f"\n  episode {number} differs in {', '.join(what)}", style="not bold")
+    return text
 
 
 def _rule_table(results: list[RuleResult]) -> Table:

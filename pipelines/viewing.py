@@ -1,6 +1,7 @@
 """`handful view`: a contact sheet or a video of the episodes in a store."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import numpy as np
 from handful import InputError
 from pipelines.pictures import LEAST_SIDE, captioned, enlarge, grid, side_by_side, write_png, write_video
 from trajectories.dataset import Dataset, open_dataset
-from trajectories.schema import EpisodeMeta
+from trajectories.schema import Episode, EpisodeMeta
 
 # Frames of one episode on its contact sheet, and tiles per row.
 _MOMENTS = 20
@@ -36,9 +37,7 @@ def view(path: Path, episode: int | None, out: Path) -> list[Path]:
     Raises:
         InputError: another kind of file, no such episode, or a store without images.
     """
-    kind = out.suffix.lower()
-    if kind not in (".png", ".mp4"):
-        raise InputError(f"cannot write '{out}'; --out must end in .png (contact sheet) or .mp4 (video)")
+    kind = _kind_of(out)
     store = open_dataset(path)
     if len(store) == 0:
         raise InputError(f"store '{path}' holds no episodes")
@@ -55,15 +54,82 @@ def view(path: Path, episode: int | None, out: Path) -> list[Path]:
     return [out]
 
 
+def _kind_of(out: Path) -> str:
+    kind = out.suffix.lower()
+    if kind not in (".png", ".mp4"):
+        raise InputError(f"cannot write '{out}'; --out must end in .png (contact sheet) or .mp4 (video)")
+    return kind
+
+
+def view_scene(path: Path, scene: int, demos: Path | None, out: Path) -> list[Path]:
+    """Draw the last try at a scene that a store's generation tried, whether or not it was kept.
+
+    What failed is in no store: it is simulated again, from the plan and the demos.
+
+    Args:
+        path: the store, or a view.
+        scene: the scene's number.
+        demos: the seed demos; None: the task's bundled ones.
+        out: an image (.png) or a video (.mp4).
+
+    Returns:
+        The files written.
+
+    Raises:
+        InputError: another kind of file, no such scene, or it cannot be made again here.
+    """
+    # Only here, so that what is stored can be drawn where no simulator is installed.
+    from pipelines.provenance import draw_try, tries_of
+
+    kind = _kind_of(out)
+    tries = tries_of(open_dataset(path), scene, demos)
+    drawn = draw_try(tries[-1])
+    shown = _Shown(drawn.meta, drawn.arrays["subtask"], _cameras_of(drawn), lambda key, i, j: drawn.arrays[key][i:j])
+    if kind == ".mp4":
+        write_video(out, _video(shown), drawn.meta.control_rate)
+    else:
+        write_png(out, _sheet(shown, f"scene {scene}, try {len(tries)}"))
+    return [out]
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """An episode as it is drawn.
+
+    Attributes:
+        meta: its metadata.
+        subtasks: index of the subtask at each step, (T,).
+        cameras: names of the cameras.
+        read: gives the rows [start, stop) of a key.
+    """
+
+    meta: EpisodeMeta
+    subtasks: np.ndarray
+    cameras: Sequence[str]
+    read: Callable[[str, int, int], np.ndarray]
+
+
+def _stored(store: Dataset, episode: int) -> _Shown:
+    def read(key: str, start: int, stop: int) -> np.ndarray:
+        return store.read(episode, key, start, stop)
+
+    return _Shown(store.meta(episode), store.read(episode, "subtask"), store.cameras(), read)
+
+
+def _cameras_of(episode: Episode) -> list[str]:
+    return [key.removeprefix("images/") for key in episode.arrays if key.startswith("images/")]
+
+
 def video_frames(store: Dataset, episode: int) -> Iterator[np.ndarray]:
     """All cameras side by side at every step, with instruction, subtask and time above."""
-    meta = store.meta(episode)
-    subtasks = store.read(episode, "subtask")
-    names = subtask_names(meta.task)
-    for start in range(0, len(subtasks), _RUN):
-        stop = min(start + _RUN, len(subtasks))
-        for step, frame in enumerate(_frames(store, episode, start, stop), start):
-            yield captioned(frame, _captions(meta, step, int(subtasks[step]), len(subtasks), names), above=True)
+    return _video(_stored(store, episode))
+
+
+def _video(shown: _Shown) -> Iterator[np.ndarray]:
+    names, steps = subtask_names(shown.meta.task), len(shown.subtasks)
+    for start in range(0, steps, _RUN):
+        for step, frame in enumerate(_frames(shown, start, min(start + _RUN, steps)), start):
+            yield captioned(frame, _captions(shown.meta, step, int(shown.subtasks[step]), steps, names), above=True)
 
 
 def subtask_names(task: str) -> tuple[str, ...]:
@@ -78,18 +144,19 @@ def subtask_names(task: str) -> tuple[str, ...]:
 
 def episode_sheet(store: Dataset, episode: int) -> np.ndarray:
     """Moments of one episode, evenly spaced from the first step to the last."""
-    meta = store.meta(episode)
-    subtasks = store.read(episode, "subtask")
-    moments = np.unique(np.linspace(0, len(subtasks) - 1, _MOMENTS).round().astype(int))
+    return _sheet(_stored(store, episode), f"episode {episode}")
+
+
+def _sheet(shown: _Shown, what: str) -> np.ndarray:
+    meta, steps = shown.meta, len(shown.subtasks)
+    moments = np.unique(np.linspace(0, steps - 1, _MOMENTS).round().astype(int))
     names = subtask_names(meta.task)
     tiles = []
-    for step in moments:
-        frame = _frames(store, episode, int(step), int(step) + 1, _TILE_SIDE)[0]
-        tiles.append(captioned(frame, _captions(meta, int(step), int(subtasks[step]), len(subtasks), names)[1:]))
+    for step in map(int, moments):
+        frame = _frames(shown, step, step + 1, _TILE_SIDE)[0]
+        tiles.append(captioned(frame, _captions(meta, step, int(shown.subtasks[step]), steps, names)[1:]))
     sheet = grid(tiles, _COLUMNS)
-    return captioned(
-        sheet, [f"episode {episode}: {meta.instruction} - {meta.outcome.replace('_', ' ')}, {meta.domain}"]
-    )
+    return captioned(sheet, [f"{what}: {meta.instruction} - {meta.outcome.replace('_', ' ')}, {meta.domain}"])
 
 
 def store_sheet(store: Dataset, limit: int = _EPISODES) -> np.ndarray:
@@ -104,9 +171,9 @@ def store_sheet(store: Dataset, limit: int = _EPISODES) -> np.ndarray:
     return grid(tiles, _SHEET_COLUMNS)
 
 
-def _frames(store: Dataset, episode: int, start: int, stop: int, side: int = LEAST_SIDE) -> list[np.ndarray]:
+def _frames(shown: _Shown, start: int, stop: int, side: int = LEAST_SIDE) -> list[np.ndarray]:
     """Steps [start, stop) as all cameras see them, side by side."""
-    views = [store.read(episode, f"images/{camera}", start, stop) for camera in store.cameras()]
+    views = [shown.read(f"images/{camera}", start, stop) for camera in shown.cameras]
     return [side_by_side([enlarge(view, side) for view in moment]) for moment in zip(*views, strict=True)]
 
 

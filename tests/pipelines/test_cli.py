@@ -15,6 +15,7 @@ import pytest
 from handful import InputError, JobError
 from pipelines import cli
 from pipelines.doctor import cores
+from pipelines.inspection import Remaking
 from pipelines.rerender import RenderConfig
 from pipelines.terminal import Output, plain
 from tests.pipelines import run_folder
@@ -384,9 +385,26 @@ def test_inspect_prints_the_contracts_keys(handful, tmp_path):
     code, out, err = handful("inspect", str(tmp_path / "s"), "--verify", "--json")
     assert code == 0
     record = json.loads(out)
-    assert list(record) == ["episodes", "frames", "parts", "bytes", "ok", "problems", "findings", "coverage"]
+    optional = ["findings", "coverage", "regenerated"]
+    assert list(record) == ["episodes", "frames", "parts", "bytes", "ok", "problems", *optional]
+    assert [record[name] for name in optional] == [None] * 3
     assert (record["episodes"], record["frames"], record["parts"], record["ok"]) == (6, 72, 2, True)
     assert "whole" in err
+
+
+def test_inspect_and_view_pass_what_episodes_are_made_again_from(handful, tmp_path, monkeypatch):
+    called = []
+    answer = {"ok": False, "regenerated": {}}
+    monkeypatch.setattr("pipelines.inspection.inspect", lambda *given: called.append(given[-1]) or (answer, "bad"))
+    options = ("--regenerate", "5", "--demos", "d.zarr", "--seed", "3", "--workers", "0")
+    assert handful("inspect", "s.zarr", *options)[0] == 1
+    assert called == [Remaking(5, 3, Path("d.zarr"), 0)]
+    monkeypatch.setattr("pipelines.viewing.view_scene", lambda *given: called.append(given) or [given[-1]])
+    code, out, _ = handful("view", "s.zarr", "--scene", "4", "--demos", "d.zarr", "--out", "t.mp4")
+    assert (code, out) == (0, "t.mp4\n")
+    assert called[1:] == [(Path("s.zarr"), 4, Path("d.zarr"), Path("t.mp4"))]
+    code, _, err = handful("view", "s.zarr", "--scene", "4", "--episode", "1", "--out", "t.mp4")
+    assert (code, err) == (2, "error: give either --episode (one that was kept) or --scene (one that was tried)\n")
 
 
 def test_inspect_of_a_damaged_store_fails_with_the_problems(handful, tmp_path):

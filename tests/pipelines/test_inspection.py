@@ -59,7 +59,7 @@ def test_a_store_without_images_or_episodes_can_be_inspected(tmp_path):
     empty = Store.create(tmp_path / "empty", {"kind": "test"})
     record, _ = inspect(empty.path, verify=True)
     want = {"episodes": 0, "frames": 0, "parts": 0, "bytes": 0, "ok": True, "problems": []}
-    assert record == {**want, "findings": None, "coverage": None}
+    assert record == {**want, "findings": None, "coverage": None, "regenerated": None}
     assert "0 in 0 parts" in shown(empty.path)
 
 
