@@ -67,15 +67,23 @@ class Chain:
     def forward(self, q: Array) -> Array:
         """Tool poses in the base frame (..., 7) of joint angles (..., J) [rad]."""
         q = np.asarray(q, float)
-        flat = q.reshape(-1, q.shape[-1])
-        pose = np.zeros((len(flat), 7))
-        pose[:, 3] = 1.0
-        turn = np.zeros((len(flat), 4))
-        for j in range(self.joint_count()):
-            turn[:, 0], turn[:, 3] = np.cos(flat[:, j] / 2), np.sin(flat[:, j] / 2)
-            pose = compose(pose, self.frames[j])
-            pose[:, 3:] = quat_multiply(pose[:, 3:], turn)
-        return compose(pose, self.tool).reshape(*q.shape[:-1], 7)
+        half = q.reshape(-1, self.joint_count()) / 2
+        positions, quats, turned = self._links
+        poses = np.empty((len(half), len(positions), 7))
+        poses[..., :3], poses[:, -1, 3:] = positions, quats[-1]
+        poses[:, :-1, 3:] = np.cos(half)[..., None] * quats[:-1] + np.sin(half)[..., None] * turned
+        # Neighbours are joined in pairs, all pairs at once: the arm's length in steps would be many small ones.
+        while (count := poses.shape[1]) > 1:
+            pairs = compose(poses[:, 0 : count - 1 : 2], poses[:, 1::2])
+            poses = np.concatenate([pairs, poses[:, -1:]], axis=1) if count % 2 else pairs
+        return poses.reshape(*q.shape[:-1], 7)
+
+    @cached_property
+    def _links(self) -> tuple[Array, Array, Array]:
+        """Positions (J + 1, 3) and quaternions (J + 1, 4) of the joints' frames at zero angle and the tool, each in the
+        one before; then of the joints' frames after half a turn (J, 4)."""
+        poses = np.concatenate([self.frames, self.tool[None]])
+        return poses[:, :3], poses[:, 3:], quat_multiply(self.frames[:, 3:], [0.0, 0.0, 0.0, 1.0])
 
     def jacobian(self, q: Array) -> Array:
         """Geometric Jacobians (N, 6, J) of the tool: linear [m/rad] above angular, both in the base frame."""
