@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from generators.scripted import ScriptedOperator
-from generators.teleoperation import Limits, integrate
+from generators.teleoperation import Limits, integrate, track
 from handful import random_stream
 from pipelines.doctor import cores
 from scenes.domains import get_domain
@@ -26,7 +26,6 @@ from scenes.scene import draw_scene, load_scenes
 from scenes.task import World
 from scenes.workspace import TABLE_TOP, build_workspace
 from sim.batch import BatchSim
-from sim.kinematics import solve_inverse
 
 _LANES = 25
 TASKS = tuple(f"{task}{level}" for task in ("lift", "stack", "stack_three", "square") for level in ("", ":D1"))
@@ -60,10 +59,7 @@ def attempt(indices: list[int], task: str, domain: str, embodiment: str) -> list
         wanted = np.stack(
             [integrate(target[i], c, limits[i], 1.0 / sim.timing.rate) for i, c in zip(live, commands, strict=True)]
         )
-        found = solve_inverse(robot.chain, wanted, joints[live], robot.home, posture_gain=0.05)
-        speed = np.abs(found.q - joints[live]) * sim.timing.rate
-        follow = found.reached() & (speed <= robot.chain.max_speed).all(axis=1)
-        joints[live[follow]], target[live[follow]] = found.q[follow], wanted[follow]
+        joints[live], target[live], _ = track(robot, joints[live], target[live], wanted, sim.timing.rate)
         gripper = np.array([[c.gripper] for c in commands])
         sim.step(live, np.concatenate([joints[live], gripper], axis=1).astype(np.float32).astype(float))
         monitor.update(live)

@@ -19,6 +19,7 @@ from scenes.sensing import measure_joints
 from scenes.task import World
 from scenes.workspace import TABLE_TOP, Workspace
 from sim.batch import BatchSim, Snapshot
+from sim.embodiment import Embodiment
 from sim.kinematics import solve_inverse
 from sim.transforms import Array, interpolate, quat_from_rotvec, quat_multiply
 from trajectories import Episode
@@ -88,6 +89,37 @@ def integrate(target: Array, command: Command, limits: Limits, period: float) ->
     position = np.clip(target[:3] + period * linear, limits.low, limits.high)
     quat = quat_multiply(quat_from_rotvec(period * angular), target[3:])
     return np.concatenate([position, quat / np.linalg.norm(quat)])
+
+
+def track(
+    robot: Embodiment, joints: Array, target: Array, wanted: Array, rate: float
+) -> tuple[Array, Array, np.ndarray]:
+    """Go from tool poses towards others within a control step, as far as the arm can.
+
+    Args:
+        robot: whose arm.
+        joints: (n, J) joint angles last commanded [rad].
+        target: (n, 7) tool poses last aimed at.
+        wanted: (n, 7) tool poses to aim at.
+        rate: control rate [Hz].
+
+    Returns:
+        Angles (n, J) and tool poses (n, 7) to command, and (n,) where they are the last ones, because the arm cannot
+        get there, or not so fast.
+    """
+    chain, wanted = robot.chain, wanted.copy()
+    found = solve_inverse(chain, wanted, joints, robot.home, posture_gain=0.05)
+    q, reached = found.q.copy(), found.reached()
+    share = (chain.max_speed / np.maximum(np.abs(q - joints) * rate, 1e-9)).min(axis=1)
+    slow = np.flatnonzero((share > _SLOWEST) & (share < 1.0) & reached)
+    if len(slow):
+        # An arm slower than the command goes as far along as its joints allow.
+        wanted[slow] = interpolate(target[slow], wanted[slow], 0.95 * share[slow])
+        again = solve_inverse(chain, wanted[slow], joints[slow], robot.home, posture_gain=0.05)
+        q[slow], reached[slow] = again.q, again.reached()
+    blocked = ~(reached & (np.abs(q - joints) * rate <= chain.max_speed).all(axis=1))
+    stay = blocked[:, None]
+    return np.where(stay, joints, q), np.where(stay, target, wanted), blocked
 
 
 @dataclass(frozen=True)
@@ -169,18 +201,11 @@ class Session:
             command: what it asks for.
             subtask: index of the subtask under way; -1: not known.
         """
-        chain = self.workspace.embodiment.chain
         wanted = integrate(self.target, command, self.limits, 1.0 / self.rate)
-        posture = self.workspace.embodiment.home
-        solution = solve_inverse(chain, wanted[None], self._joints, posture, posture_gain=0.05)
-        share = float((chain.max_speed / np.maximum(self._speed_to(solution.q), 1e-9)).min())
-        if _SLOWEST < share < 1.0 and solution.reached()[0]:
-            # An arm slower than the command goes as far along as its joints allow.
-            wanted = interpolate(self.target, wanted, np.array([0.95 * share]))[0]
-            solution = solve_inverse(chain, wanted[None], self._joints, posture, posture_gain=0.05)
-        self.blocked = not (solution.reached()[0] and (self._speed_to(solution.q) <= chain.max_speed).all())
-        if not self.blocked:
-            self._joints, self.target = solution.q, wanted
+        self._joints, targets, blocked = track(
+            self.workspace.embodiment, self._joints, self.target[None], wanted[None], self.rate
+        )
+        self.target, self.blocked = targets[0], bool(blocked[0])
         gripper = float(np.clip(command.gripper, 0.0, 1.0))
         action = np.concatenate([self._joints, [[gripper]]], axis=1).astype(np.float32)
         mark = np.array([-1])
@@ -189,11 +214,6 @@ class Session:
         self._tape.before(_LANE, record, measured)
         self.sim.step(_LANE, action.astype(float))
         self.world = self._monitor.update(_LANE)
-
-    def _speed_to(self, joints: Array) -> Array:
-        """Joint speeds (J,) that reaching angles (1, J) within a control step takes [rad/s]."""
-        speed: Array = np.abs(joints - self._joints).max(axis=0) * self.rate
-        return speed
 
     def checkpoint(self) -> Checkpoint:
         """Remember this moment."""
