@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import mujoco
+import numpy as np
 import PIL
 
 from generators.augment import Engine, Options
@@ -114,17 +115,18 @@ def make_chunk(job: ChunkJob) -> dict[str, Any]:
     engine = _engine(job.task, job.demos, job.seed, job.config, job.embodiment)
     narrowed = job.narrowed or Narrowed(())
     batches = [[scene] for scene in narrowed.scenes] if job.narrowed else [list(job.scenes)]
-    results = [engine.make(batch) for batch in batches]
+    results = [engine.simulate(batch) for batch in batches]
     if not narrowed.kept:
         return {"scenes": []}
     records = [record for result in results for record in result.scenes]
     records = sorted([*records, *starmap(record_of, narrowed.lost)], key=lambda record: record["scene"])
     episodes = [episode for result in results for episode in result.episodes]
     dumps = {f"scene_{scene}": arrays for result in results for scene, arrays in result.dumps.items()}
-    store = Store.create(job.store, _plan_from_text(job.plan))
+    store = _store(job.store, job.plan)
     if narrowed.again:
         store.retract(job.index)
-    store.commit(job.index, episodes, records, dumps)
+    with engine.drawn(episodes) as drawn:
+        store.commit(job.index, drawn, records, dumps)
     return {"scenes": records}
 
 
@@ -135,9 +137,10 @@ def _engine(task: str, demos: str, seed: int, config: GenerationConfig, embodime
     return Engine(workspace, seeds, config.scenes_from(), seed, config.engine)
 
 
-def _plan_from_text(text: str) -> dict[str, Any]:
-    plan: dict[str, Any] = json.loads(text)
-    return plan
+@lru_cache(maxsize=1)
+def _store(path: str, plan: str) -> Store:
+    """The store that a process commits to. It is kept: it knows parts of others that it has looked at."""
+    return Store.create(path, json.loads(plan))
 
 
 def run(
@@ -208,7 +211,7 @@ def run(
         }
     store = Store.create(out, continued(plan, out, progress))
     done_before = set(store.committed())
-    started_with = len(store)
+    started_with = kept_scenes(store)
     jobs = _jobs(store, task, demos, seed, config, scenes, count, embodiment)
     account = _Account(store, count)
     tally = account.tally
@@ -229,7 +232,7 @@ def run(
             f"{tally.scenes} scenes gave {tally.kept} of the {count} episodes wanted; "
             f"see their outcomes with: handful inspect {out}"
         )
-    store.seal(count)
+    store.seal(None if count is None else count * config.engine.appearances)
     return summarise(store, process_age(), started_with)
 
 
@@ -249,6 +252,10 @@ def configure(algorithm: str, cameras: tuple[str, ...], resolution: int, overrid
     for name in ("depth", "segmentation"):
         if getattr(config.engine, name) and not cameras:
             raise InputError(f"engine.{name}=true has no camera to look through; give --cameras as well")
+    if config.engine.appearances > 1 and not cameras:
+        raise InputError(
+            f"engine.appearances={config.engine.appearances} has no camera to look through; give --cameras as well"
+        )
     engine = replace(config.engine, cameras=tuple(cameras), resolution=resolution)
     return replace(config, engine=engine)
 
@@ -446,7 +453,7 @@ def summarise(store: Store, seconds: float, kept_before: int = 0) -> dict[str, A
     """The account of a finished store; `kept_per_hour` counts only what this run added."""
     records = store.scene_records()
     attempts = sum(len(record["attempts"]) for record in records)
-    kept = len(store)
+    kept = kept_scenes(store)
     first = sum(record["attempts"][0] == "success" for record in records)
     lengths = store.episode_lengths()
     return {
@@ -462,6 +469,11 @@ def summarise(store: Store, seconds: float, kept_before: int = 0) -> dict[str, A
         "quarantined": [{"scene": scene, "reason": reason} for scene, (_, reason) in store.quarantined().items()],
         "store": str(store.path),
     }
+
+
+def kept_scenes(store: Store) -> int:
+    """How many scenes gave an episode, in however many looks."""
+    return len(np.unique(store.index().scene))
 
 
 def log_path(out: str | Path) -> Path:

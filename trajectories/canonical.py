@@ -76,13 +76,13 @@ def sync_to_disk(path: Path) -> None:
         os.close(descriptor)
 
 
-def sync_tree(folder: Path) -> None:
-    """Wait until everything in a folder is on the disk.
+def sync_tree(folder: Path, *besides: Path) -> None:
+    """Wait until everything in a folder, and some files besides, are on the disk.
 
     Several files are waited for at once, because a journal commits what waits together in one go.
     """
     with ThreadPoolExecutor(_SYNCS) as pool:
-        for _ in pool.map(sync_to_disk, [folder, *folder.rglob("*")]):
+        for _ in pool.map(sync_to_disk, [folder, *folder.rglob("*"), *besides]):
             pass
 
 

@@ -1,9 +1,9 @@
 """Committing a chunk's outcome as a part: checked, written aside, moved in, and only then declared to exist.
 
 The steps, and what a crash after each leaves behind:
-1. the part is written into a temporary folder and synced    a folder that the next writer sweeps away
-2. it is renamed to its final place                          a part without manifest: it does not exist
-3. its manifest object is written and renamed                a committed part, never touched again
+1. part and manifest are written under temporary names and synced    both are swept away by the next writer
+2. the part is renamed to its final place                            a part without manifest: it does not exist
+3. its manifest is renamed to its final place                        a committed part, never touched again
 """
 
 import logging
@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from handful import InputError, JobError
-from trajectories.canonical import canonical_json, disk_errors, sha256, sync_to_disk, sync_tree, write_whole
+from trajectories.canonical import canonical_json, disk_errors, sha256, sync_to_disk, sync_tree
 from trajectories.catalogue import Entry
 from trajectories.codecs import Encoding
 from trajectories.index import summarise
@@ -110,12 +110,12 @@ def commit_part(
     """
     if manifest_path(store, part).exists():
         return
-    final = part_folder(store, part)
+    final, declared = part_folder(store, part), manifest_path(store, part)
     staging = staging_path(final.parent, final.name)
+    staged_manifest = staging_path(declared.parent, declared.name)
     with disk_errors(f"part {final.name} of store '{store}'"):
         try:
             written = write_part(staging, episodes, dumps, encoding)
-            sync_tree(staging)
             specs = array_specs(episodes)
             manifest = Manifest(
                 part=part,
@@ -136,10 +136,14 @@ def commit_part(
                     "processor, MuJoCo or graphics driver than the first time? Make it again where the store was made, "
                     "or go on without its episodes: handful data filter"
                 )
+            staged_manifest.write_bytes(record)
+            sync_tree(staging, staged_manifest)
             _move_in(store, staging, final, manifest)
-            if not manifest_path(store, part).exists():
-                write_whole(manifest_path(store, part), record)
+            if not declared.exists():
+                os.replace(staged_manifest, declared)
+                sync_to_disk(declared.parent)
         finally:
+            staged_manifest.unlink(missing_ok=True)
             shutil.rmtree(staging, ignore_errors=True)
 
 
