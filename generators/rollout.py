@@ -9,7 +9,7 @@ import numpy as np
 from handful import __version__
 from scenes.outcome import Outcome
 from scenes.scene import Scene
-from scenes.workspace import Workspace
+from scenes.workspace import TIMESTEP, Workspace
 from sim.batch import BatchSim
 from sim.transforms import Array
 from trajectories import Episode, EpisodeMeta
@@ -138,6 +138,8 @@ def build_episode(
     for field in scene.fields(workspace):
         arrays[f"model/{field}"] = sim.batch.expand(field)[lane][None].copy()
     extra = {"roles": scene.roles, "level": workspace.task.level, **meta.pop("extra", {})}
+    if sim.model.opt.timestep != TIMESTEP:
+        extra["physics_step"] = sim.model.opt.timestep
     return Episode(
         arrays,
         EpisodeMeta(

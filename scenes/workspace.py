@@ -12,16 +12,18 @@ from typing import Any, Protocol
 import mujoco
 import numpy as np
 
+from handful import InputError
 from scenes import room
 from scenes.slots import Slots, find_slots
 from scenes.task import Task, World, get_task
-from sim.batch import BatchSim
+from sim.batch import BatchSim, ControlTiming
 from sim.embodiment import TABLE_BIT, Embodiment
 from sim.robots import get_embodiment
 from sim.transforms import Array
 
 TABLE_TOP = -0.0031  # nominal height of the table's surface in the robot's base frame [m]
-TIMESTEP = 0.002  # [s]
+TIMESTEP = 0.002  # of the physics [s]
+LONGEST_TIMESTEP = 0.005  # with longer ones the servos and contacts are no longer what they are [s]
 _TABLE_HALF = (0.5, 0.6, 0.02)  # [m]
 
 # An object's spin counts as speed at this lever arm [m].
@@ -117,18 +119,27 @@ class Workspace:
         return (sim.sensor_peak[ids[:, None], self._columns.touch] > 0).any(axis=1)
 
 
-@lru_cache(maxsize=8)
-def build_workspace(task_name: str, embodiment: str = "panda") -> Workspace:
+def build_workspace(task_name: str, embodiment: str = "panda", timestep: float = TIMESTEP) -> Workspace:
     """Compile a task's world with a robot. Cached per process: the model is shared and must not be written to.
 
     Args:
         task_name: the task, with its level after a colon where that is not D0.
         embodiment: name of the robot, or a file that describes one; see `sim.robots`.
+        timestep: of the physics [s].
+
+    Raises:
+        InputError: `timestep` is out of range, or the control period is no whole number of such steps.
     """
+    check_timestep(timestep)
+    return _build(task_name, embodiment, timestep)
+
+
+@lru_cache(maxsize=8)
+def _build(task_name: str, embodiment: str, timestep: float) -> Workspace:
     task, robot = get_task(task_name), get_embodiment(embodiment)
     spec = mujoco.MjSpec()
     spec.modelname = f"handful_{task.name}"
-    _set_options(spec)
+    _set_options(spec, timestep)
     room.add_world(spec)
     robot.add(spec)
     _add_table(spec)
@@ -150,14 +161,26 @@ def build_workspace(task_name: str, embodiment: str = "panda") -> Workspace:
 
 
 def workspace_of(meta: Origin) -> Workspace:
-    """The workspace that a stored episode was made in, by its metadata: task, level and robot."""
+    """The workspace that a stored episode was made in, by its metadata: task, level, robot and physics step."""
     level = meta.extra.get("level", "D0")
-    return build_workspace(meta.task if level == "D0" else f"{meta.task}:{level}", meta.embodiment)
+    task = meta.task if level == "D0" else f"{meta.task}:{level}"
+    return build_workspace(task, meta.embodiment, meta.extra.get("physics_step", TIMESTEP))
 
 
-def _set_options(spec: mujoco.MjSpec) -> None:
+def check_timestep(timestep: float) -> None:
+    """Refuse a timestep [s] that worlds cannot be stepped with.
+
+    Raises:
+        InputError: it is out of range, or the control period is no whole number of such steps.
+    """
+    if not 0.0 < timestep <= LONGEST_TIMESTEP:
+        raise InputError(f"a physics step is more than 0 and at most {LONGEST_TIMESTEP} s, got {timestep}")
+    ControlTiming().substeps(timestep)
+
+
+def _set_options(spec: mujoco.MjSpec, timestep: float) -> None:
     spec.compiler.degree = False
-    spec.option.timestep = TIMESTEP
+    spec.option.timestep = timestep
     spec.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
     spec.option.cone = mujoco.mjtCone.mjCONE_ELLIPTIC
     # Friction constraints stiffer than normal ones, so that a squeezed object creeps less.

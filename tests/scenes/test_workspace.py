@@ -22,6 +22,26 @@ def test_tasks_are_compiled_once() -> None:
     assert build_workspace("lift") is build_workspace("lift")
 
 
+def test_a_world_can_be_stepped_in_longer_steps_and_is_then_another_model() -> None:
+    usual, longer = build_workspace("lift"), build_workspace("lift", timestep=0.0025)
+    assert longer.model.opt.timestep == 0.0025
+    assert longer.model_hash != usual.model_hash
+    assert build_workspace("lift", "panda", 0.002) is usual
+
+
+@pytest.mark.parametrize(
+    ("timestep", "what"),
+    [
+        (0.0, r"a physics step is more than 0 and at most 0.005 s, got 0.0"),
+        (0.01, r"a physics step is more than 0 and at most 0.005 s, got 0.01"),
+        (0.003, r"a timestep of 0.003 s does not divide the control period of 0.05 s into 5 setpoints; use e.g. 0.002"),
+    ],
+)
+def test_steps_that_cannot_be_are_refused(timestep: float, what: str) -> None:
+    with pytest.raises(InputError, match=what):
+        build_workspace("lift", timestep=timestep)
+
+
 @pytest.mark.parametrize("task", ["lift", "stack_three"])
 def test_cubes_are_the_benchmarks(task: str) -> None:
     model = build_workspace(task).model
