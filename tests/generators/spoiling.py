@@ -1,5 +1,6 @@
 """Demos made by hand, and what goes wrong while demos are recorded, done to ones that are right: so right is known."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -88,6 +89,9 @@ def told(demo: Demo, at: slice, gripper: float, opening: float | None = None) ->
     if opening is not None:
         measured[at] = opening
     return replace(demo, gripper=command, opening=measured)
+
+
+Spoil = Callable[[Demo, list[int], np.random.Generator], Spoilt]
 
 
 def _moved(demo: Demo, steps: list[int]) -> Spoilt:
@@ -190,3 +194,11 @@ def put_back(demo: Demo, events: list[int], rng: np.random.Generator) -> Spoilt:
 
 
 SPOILINGS = (chatter, pauses, noise, delay, no_release, missed, slipped, put_back)
+
+
+def both(first: Spoil, second: Spoil, demo: Demo, events: list[int], rng: np.random.Generator) -> Spoilt:
+    """Two things go wrong in one demo."""
+    once = first(demo, events, rng)
+    twice = second(once.demo, [once.step[event] for event in events], rng)
+    step = {old: twice.step[new] for old, new in once.step.items()}
+    return Spoilt(twice.demo, twice.truth, step, max(once.late, twice.late))

@@ -1,7 +1,6 @@
 """Cutting demonstrations: in order, in the air, unmoved by chatter, refused when something is missing."""
 
 import itertools
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,11 +16,25 @@ from generators.segmentation import AWAY, Segment, segment
 from handful import InputError
 from scenes.task import Task, get_task
 from sim.transforms import compose, inverse
-from tests.generators.spoiling import SPOILINGS, Spoilt, at_steps, by_hand, fingers, lifting, told
+from tests.generators.spoiling import (
+    SPOILINGS,
+    Spoil,
+    Spoilt,
+    at_steps,
+    both,
+    by_hand,
+    chatter,
+    delay,
+    fingers,
+    lifting,
+    missed,
+    noise,
+    put_back,
+    slipped,
+    told,
+)
 from trajectories.importers.isaaclab_mimic import import_isaaclab_mimic
 from trajectories.recipes import exclude
-
-Spoil = Callable[[Demo, list[int], np.random.Generator], Spoilt]
 
 LIFT, STACK = get_task("lift"), get_task("stack_three")
 
@@ -140,6 +153,15 @@ def test_what_went_wrong_in_a_demo_is_left_out(stack_demos: list[Demo], spoil: S
     for demo in stack_demos:
         clean = segment(demo, STACK)
         check_cut(spoil(demo, [part.event for part in clean], np.random.default_rng(seed)), clean)
+
+
+@pytest.mark.parametrize("second", [chatter, noise, delay], ids=lambda spoil: spoil.__name__)
+@pytest.mark.parametrize("first", [missed, slipped, put_back], ids=lambda spoil: spoil.__name__)
+def test_two_things_that_went_wrong_are_left_out(stack_demos: list[Demo], first: Spoil, second: Spoil) -> None:
+    for seed, demo in enumerate(stack_demos):
+        clean = segment(demo, STACK)
+        events = [part.event for part in clean]
+        check_cut(both(first, second, demo, events, np.random.default_rng(seed)), clean)
 
 
 @pytest.mark.parametrize("spoil", SPOILINGS, ids=lambda spoil: spoil.__name__)
