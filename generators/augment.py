@@ -6,18 +6,25 @@ kept; everything random comes from the scene's own named streams, so a chunk is 
 index.
 """
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
+
+import numpy as np
 
 from generators.chunk import Chunk
 from generators.crossing import fitted
 from generators.demos import Demo
 from generators.execution import MotionNoise
 from generators.library import Library
+from generators.looks import Looks
 from generators.recipe import ChunkResult, Options, Recipe
+from generators.rendering import drawn_when_read
 from generators.segmentation import segment
 from scenes.domains import Domain
 from scenes.scene import draw_scene
 from scenes.workspace import Workspace
+from trajectories import Episode
 
 __all__ = ["ChunkResult", "Engine", "MotionNoise", "Options"]
 
@@ -48,8 +55,8 @@ class Engine:
         self.library = Library(cut, self.task)
         self._recipe = Recipe(workspace, demos, self.library, seed, self.options)
 
-    def make(self, indices: list[int], keep_failed: bool = False) -> ChunkResult:
-        """Generate scenes `indices` of the plan.
+    def simulate(self, indices: list[int], keep_failed: bool = False) -> ChunkResult:
+        """Generate scenes `indices` of the plan, without images.
 
         Args:
             indices: which; what a scene gives does not depend on the others.
@@ -57,3 +64,26 @@ class Engine:
         """
         scenes = [draw_scene(self.workspace, self.domain, "generation", self.seed, i) for i in indices]
         return Chunk(self._recipe, scenes, keep_failed).run()
+
+    @contextmanager
+    def drawn(self, episodes: Sequence[Episode]) -> Iterator[list[Episode]]:
+        """Kept episodes in each of their looks, with frames that are drawn as they are read, within the context."""
+        drawing = self.options.drawing
+        if drawing is None:
+            yield list(episodes)
+            return
+        looks = Looks(self.options.appearances, self.domain.randomization)
+        with drawing.open(self.workspace) as renderer:
+            yield [
+                drawn_when_read(self.workspace, seen, renderer, drawing)
+                for episode in episodes
+                for seen in looks.of(self.workspace, episode)
+            ]
+
+    def make(self, indices: list[int], keep_failed: bool = False) -> ChunkResult:
+        """As `simulate`, with all frames in memory."""
+        result = self.simulate(indices, keep_failed)
+        with self.drawn(result.episodes) as episodes:
+            read = [{key: np.asarray(value) for key, value in episode.arrays.items()} for episode in episodes]
+        result.episodes = [Episode(arrays, episode.meta) for arrays, episode in zip(read, episodes, strict=True)]
+        return result

@@ -15,7 +15,6 @@ from generators.execution import Checkpoint, Execution
 from generators.library import candidates
 from generators.planning import BRIDGE, Path, follow
 from generators.recipe import ChunkResult, Recipe
-from generators.rendering import with_images
 from generators.rollout import build_episode
 from generators.search import Search
 from generators.situations import Situation
@@ -24,8 +23,6 @@ from handful import Stream, random_stream
 from scenes.outcome import Outcome
 from scenes.scene import Scene, load_scenes
 from scenes.task import World
-from scenes.views import views_for
-from sim.cameras import Channel, open_renderer
 from sim.embodiment import Embodiment
 from sim.transforms import Array, compose, inverse
 from trajectories import Episode
@@ -96,7 +93,6 @@ class Chunk:
                 self._advance(moving)
             else:
                 break
-        self._render()
         self.result.physics_steps = self.execution.physics_steps
         self.result.episodes = [self.kept[lane] for lane in sorted(self.kept)]
         self.result.failed = [episode for episodes in self.failed for episode in episodes]
@@ -362,19 +358,6 @@ class Chunk:
         self.tries[lane].save(k, self.execution.checkpoint(lane), int(self.tape.length[lane]))
 
     # Keeping
-
-    def _render(self) -> None:
-        """Draw the kept episodes' frames from their states."""
-        if not self.options.cameras or not self.kept:
-            return
-        size = self.options.resolution
-        channels: list[Channel] = ["rgb"]
-        channels += ["depth"] if self.options.depth else []
-        channels += ["segmentation"] if self.options.segmentation else []
-        with open_renderer(self.workspace.model, size, size, views=views_for(self.workspace)) as renderer:
-            for lane, episode in self.kept.items():
-                model = self.sim.batch.get_model(lane)
-                self.kept[lane] = with_images(self.workspace, episode, model, renderer, self.options.cameras, channels)
 
 
 def _source(demo: Demo, robot: Embodiment) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from generators.execution import MotionNoise
 from generators.library import Library
 from generators.options import PlanOptions
 from generators.perception import Perception
+from generators.rendering import Drawing
 from handful import InputError
 from scenes.workspace import Workspace
 from trajectories import Episode
@@ -27,11 +28,19 @@ class Options:
     # Beside the images of each camera: how far away everything is, and what it is.
     depth: bool = False
     segmentation: bool = False
+    # Looks of each kept episode.
+    appearances: int = 1
     threads: int = 1
 
     def __post_init__(self) -> None:
-        if self.threads < 1:
-            raise InputError(f"threads must be at least 1, got {self.threads}")
+        for name in ("appearances", "threads"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} must be at least 1, got {getattr(self, name)}")
+
+    @property
+    def drawing(self) -> Drawing | None:
+        """What is drawn of a kept episode; None: nothing."""
+        return Drawing(self.cameras, self.resolution, self.depth, self.segmentation) if self.cameras else None
 
 
 @dataclass(frozen=True)
@@ -58,7 +67,7 @@ class ChunkResult:
     """What a chunk of scenes gave.
 
     Attributes:
-        episodes: the kept ones, in scene order.
+        episodes: the kept ones, in scene order, without images unless `Engine.make` drew them.
         scenes: per scene the record that docs/contracts.md describes.
         failed: with `keep_failed`, the failed tries as episodes without images, in scene order and then in theirs.
         dumps: scene index -> arrays of the states before a divergence.

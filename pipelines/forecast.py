@@ -43,7 +43,8 @@ def forecast(
         make(replace(sample, store=str(Path(folder) / "store")))
         each = (time.perf_counter() - started) / len(sample.scenes)
         store = Store.open(Path(folder) / "store")
-        kept, size = len(store), store.bytes
+        kept = sum(record["outcome"] == "success" for record in store.scene_records())
+        size = store.bytes
     wanted = plan["scenes"]
     if wanted is None:
         assert count is not None  # one of them was asked for

@@ -419,7 +419,7 @@ def test_the_options_of_generation_are_the_codes() -> None:
         expected.append((f"engine.perception.{field.name}", str(field.default), str(field.default)))
     config = GenerationConfig()
     rest: dict[str, Any] = {
-        f"engine.{name}": getattr(config.engine, name) for name in ("depth", "segmentation", "threads")
+        f"engine.{name}": getattr(config.engine, name) for name in ("depth", "segmentation", "appearances", "threads")
     }
     rest |= {"chunk": config.chunk, "domain": config.domain}
     rest["randomization"] = config.randomization
@@ -427,7 +427,17 @@ def test_the_options_of_generation_are_the_codes() -> None:
     expected += [(name, str(value), str(value)) for name, value in rest.items()]
     assert columns("docs/generation.md", "option", 3) == expected
     groups = {field.name for field in dataclasses.fields(config.engine)}
-    assert groups == {"plan", "noise", "perception", "depth", "segmentation", "threads", "cameras", "resolution"}
+    assert groups == {
+        "plan",
+        "noise",
+        "perception",
+        "depth",
+        "segmentation",
+        "appearances",
+        "threads",
+        "cameras",
+        "resolution",
+    }
     assert {field.name for field in dataclasses.fields(config)} == {
         "engine",
         "chunk",

@@ -1,5 +1,6 @@
 """Drawing a store again: the same settings give the same pixels, other looks the same physics, any run the same."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from handful import InputError
 from pipelines import generate, rerender
 from pipelines.configuration import resolve
 from pipelines.progress import Reporter
+from pipelines.regenerate import regenerate
 from tests.pipelines.test_generate import tree
 from trajectories import Store, open_dataset
 from trajectories.recipes import exclude, merge
@@ -17,6 +19,14 @@ from trajectories.validation import validate_content
 
 DEMOS = Path(__file__).resolve().parents[2] / "demos"
 QUIET = Reporter(quiet=True)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_commit() -> Iterator[None]:
+    """The checkout may change while tests run, and stores are compared byte by byte."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rerender, "project_commit", lambda: "c0ffee")
+        yield
 
 
 def render(source: Path, out: Path, *overrides: str, cameras: tuple[str, ...] = ("front",), **changes: object) -> Store:
@@ -71,6 +81,42 @@ def test_each_episode_is_seen_in_so_many_looks(generated: Store, looks: Store) -
         assert (seen.meta.ledger == physical.meta.ledger) == (number % 2 == 0)
     one, other = (looks.read(number, "images/side") for number in (0, 1))
     assert np.abs(one.astype(int) - other.astype(int)).mean() > 2
+
+
+def test_generation_draws_the_same_looks_at_once(generated: Store, tmp_path: Path) -> None:
+    rendered = render(
+        generated.path,
+        tmp_path / "rendered",
+        "depth=true",
+        "segmentation=true",
+        cameras=("front", "wrist"),
+        appearances=2,
+    )
+    account = generate.run(
+        "lift", None, tmp_path / "at_once", None, len(generated), ("front", "wrist"), 32, 0, 3, None, "handful", False,
+        ["chunk=2", "engine.depth=true", "engine.segmentation=true", "engine.appearances=2"], QUIET,
+    )  # fmt: skip
+    at_once = Store.open(tmp_path / "at_once")
+    assert (account["kept"], len(at_once)) == (len(generated), 2 * len(generated))
+    assert account["generation_rate"] <= 1
+    for number in range(len(at_once)):
+        here, there = at_once.episode(number), rendered.episode(number)
+        assert here.meta == there.meta
+        for key, value in there.arrays.items():
+            np.testing.assert_array_equal(here.arrays[key], value, err_msg=key)
+    with pytest.raises(InputError, match="shows its scenes in several looks already"):
+        render(at_once.path, tmp_path / "out", appearances=2)
+    made = regenerate(at_once, 3, 0, None, 0, QUIET)
+    assert (made.equal, made.images) == (3, "compared")
+
+
+def test_looks_without_a_camera_are_refused() -> None:
+    with pytest.raises(
+        InputError, match=r"engine\.appearances=2 has no camera to look through; give --cameras as well"
+    ):
+        generate.configure("handful", (), 84, ["engine.appearances=2"])
+    with pytest.raises(InputError, match="appearances must be at least 1, got 0"):
+        generate.configure("handful", ("front",), 84, ["engine.appearances=0"])
 
 
 def test_the_plan_says_what_it_was_made_of(generated: Store, looks: Store) -> None:
