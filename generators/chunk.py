@@ -189,13 +189,14 @@ class Chunk:
         situations, queues = [], []
         for row, lane in enumerate(lanes):
             k, roles, mark = int(self.stage[lane]), self.scenes[lane].roles, self.tries[lane].mark
-            situation = self._situation(seen, row, lane)
+            anchor = self._anchor(seen, row, lane)
+            situation = self._situation(seen, row, lane, anchor)
             queue = candidates(self.recipe.library.of(k, roles), situation, self.options.plan, self.streams[lane])
             # What failed from here comes after what did not.
             queue.sort(key=lambda candidate: mark.blamed[candidate.segment.demo.index])
             situations.append(situation)
             queues.append(queue)
-            self.anchors[lane] = self._anchor(seen, row, lane)
+            self.anchors[lane] = anchor
             self.stood[lane] = world.objects[roles[self.task.subtasks[k].reference]][row, 2]
         for lane, path in zip(lanes, self.search.paths(situations, queues), strict=True):
             if path is None:
@@ -205,15 +206,16 @@ class Chunk:
                 self.tries[lane].follow(int(path.demo.max()))
                 self.execution.assign(lane, path, int(self.stage[lane]))
 
-    def _situation(self, seen: World, row: int, lane: int) -> Situation:
+    def _situation(self, seen: World, row: int, lane: int, anchor: Anchor) -> Situation:
         subtask, roles = self.task.subtasks[self.stage[lane]], self.scenes[lane].roles
         used = {roles[role] for role in (subtask.reference, subtask.held) if role}
+        tool = self.robot.chain.forward(self.execution.command[lane])
         return Situation(
-            tool=self.robot.chain.forward(self.execution.command[lane]),
+            tool=tool,
             command=self.execution.command[lane].copy(),
             gripper=float(self.execution.gripper[lane]),
-            reference=seen.objects[roles[subtask.reference]][row].copy(),
-            held=seen.objects[roles[subtask.held]][row].copy() if subtask.held else None,
+            reference=anchor.reference,
+            held=None if anchor.held is None else compose(tool, anchor.held),
             obstacles=tuple(self.task.prop(name) for name in seen.objects if name not in used),
             poses=np.array([pose[row] for name, pose in seen.objects.items() if name not in used]).reshape(-1, 7),
             load=2 * self.task.prop(roles[subtask.held]).half[2] if subtask.held else 0.0,
@@ -225,6 +227,7 @@ class Chunk:
         subtask, roles = self.task.subtasks[self.stage[lane]], self.scenes[lane].roles
         held = None
         if subtask.held:
+            # Where the arm is, not where it was told to be: noise and latency lie between.
             tool = self.robot.chain.forward(self.sim.joint_position(np.array([lane]))[0])
             held = compose(inverse(tool), seen.objects[roles[subtask.held]][row])
         return Anchor(seen.objects[roles[subtask.reference]][row].copy(), held)
@@ -323,18 +326,24 @@ class Chunk:
             joints, tool, event = self.execution.ahead(lane)
             if event < _BLIND:
                 continue
-            held = self.task.subtasks[self.stage[lane]].held
-            if held and not self._is_last_try(lane):
-                index = self._roles(lanes[row : row + 1])[held]
-                if not self.task.held(world.rows(np.array([row])), index)[0]:
-                    self._fail(lane, Outcome.OBJECT_DROPPED)
-                    continue
+            loss = None if self._is_last_try(lane) else self._loss(lane, world.rows(np.array([row])))
+            if loss is not None:
+                self._fail(lane, loss)
+                continue
             before, now = self.anchors[lane], self._anchor(seen, row, lane)
             assert before is not None  # every path of a subtask was planned against one
             if self.options.plan.reanchor > 0 and tolerance < before.shift(now):
                 moved[lane] = now, before.moved(tool, event, now), joints
         if moved:
             self._redirect(moved)
+
+    def _loss(self, lane: int, world: World) -> Outcome | None:
+        """What has been lost on the way, so that the subtask's end need not be waited for."""
+        k, roles = int(self.stage[lane]), self._roles(np.array([lane]))
+        held = self.task.subtasks[k].held
+        if held and not self.task.held(world, roles[held])[0]:
+            return Outcome.OBJECT_DROPPED
+        return None if self.task.intact(k, world, roles)[0] else Outcome.DISTURBED
 
     def _redirect(self, moved: dict[int, tuple[Anchor, Array, Array]]) -> None:
         """Follow moved paths where the arm can; where it cannot, the path stays as it is."""

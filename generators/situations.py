@@ -16,7 +16,7 @@ class Situation:
         command: (J,) last joint targets [rad].
         gripper: last commanded opening.
         reference: (7,) pose of the subtask's reference object.
-        held: (7,) pose of the object in the gripper, where the subtask has one.
+        held: (7,) pose that the object in the gripper will have once the arm is at `tool`, where the subtask has one.
         obstacles: the other objects.
         poses: (K, 7) their poses.
         load: height of the object in the gripper [m]; 0 while it is empty.

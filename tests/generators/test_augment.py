@@ -276,7 +276,7 @@ def test_the_plain_algorithm_runs_once_per_scene(lift_demos: list[Demo]) -> None
 
 def test_a_demo_that_does_not_show_the_task_is_refused(lift_demos: list[Demo]) -> None:
     demo = lift_demos[0]
-    open_handed = replace(demo, gripper=np.ones_like(demo.gripper))
+    open_handed = replace(demo, gripper=np.ones_like(demo.gripper), opening=np.ones_like(demo.gripper))
     with pytest.raises(InputError, match=r"demo 0 does not show subtask 'lift'"):
         engine([open_handed])
 
