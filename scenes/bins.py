@@ -168,13 +168,13 @@ class PickPlace(Task):
     levels = {  # noqa: RUF012  read-only table of the class
         "D0": TrayReset(Region((0.34, 0.54), (-0.25, -0.04), (-1.0, 1.0))),
         "D1": TrayReset(
-            Region((0.32, 0.60), (-0.30, -0.01), (-2.0, 2.0)),
+            Region((0.28, 0.68), (-0.40, 0.02), (-2.0, 2.0)),
             (-0.03, 0.03),
             _IN_THE_WAY,
             tray=Region((0.41, 0.47), (0.13, 0.17), (-0.2, 0.2)),
         ),
         "D2": TrayReset(
-            Region((0.32, 0.60), (-0.30, -0.01), (-np.pi, np.pi)),
+            Region((0.28, 0.70), (-0.42, 0.02), (-np.pi, np.pi)),
             (-0.05, 0.05),
             _IN_THE_WAY,
             tray=Region((0.39, 0.49), (0.13, 0.19), (-0.4, 0.4)),

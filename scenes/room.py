@@ -135,14 +135,14 @@ def _add_plane(
     )
 
 
-def cameras(robot: Embodiment) -> dict[str, CameraView]:
+def cameras(robot: Embodiment, front: CameraView = FRONT_CAMERA) -> dict[str, CameraView]:
     """The cameras of every scene by name: one in front of the table, one on the robot's hand."""
-    return {"front": FRONT_CAMERA, "wrist": robot.wrist_camera}
+    return {"front": front, "wrist": robot.wrist_camera}
 
 
-def add_cameras(spec: mujoco.MjSpec, robot: Embodiment) -> None:
+def add_cameras(spec: mujoco.MjSpec, robot: Embodiment, front: CameraView = FRONT_CAMERA) -> None:
     """Add the cameras `front` and `wrist`; the robot must be in the spec."""
-    for name, view in cameras(robot).items():
+    for name, view in cameras(robot, front).items():
         body = spec.body(view.body)
         if body is None:
             raise InputError(f"camera '{name}' sits on body '{view.body}', which this spec does not have")

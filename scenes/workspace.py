@@ -14,6 +14,7 @@ import numpy as np
 
 from handful import InputError
 from scenes import room
+from scenes.framing import front_view
 from scenes.slots import Slots, find_slots
 from scenes.task import Task, World, get_task
 from sim.batch import BatchSim, ControlTiming
@@ -145,7 +146,7 @@ def _build(task_name: str, embodiment: str, timestep: float) -> Workspace:
     _add_table(spec)
     for prop in task.props:
         prop.add(spec)
-    room.add_cameras(spec, robot)
+    room.add_cameras(spec, robot, front_view(task, TABLE_TOP))
     _add_contact_sensors(spec, robot)
     model = spec.compile()
     joints = {prop.name: model.joint(prop.joint).id for prop in task.props if not prop.fixed}
