@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pipelines.tables import scenes_text
-from scenes.domains import DOMAINS
+from scenes.domains import domain_names, get_domain
 from scenes.randomization import AXES, Randomization
 from scenes.randomization.coverage import STRETCHES, AxisCoverage, coverage
 from trajectories.dataset import Dataset
@@ -28,7 +28,7 @@ def coverage_of(dataset: Dataset) -> dict[str, list[AxisCoverage]]:
     for episode in range(len(dataset)):
         meta = dataset.meta(episode)
         ledgers[meta.domain].append(meta.ledger)
-    drawn_from = {name: domain.randomization for name, domain in DOMAINS.items()}
+    drawn_from = {name: get_domain(name).randomization for name in ledgers if name in domain_names()}
     if "randomization" in dataset.plan:
         # A generated store says itself what it was drawn from.
         drawn_from[dataset.plan["config"]["domain"]] = Randomization(dataset.plan["randomization"])

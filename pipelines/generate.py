@@ -36,6 +36,7 @@ from pipelines.tally import Tally
 from scenes.domains import Domain, get_domain
 from scenes.randomization import get_axis
 from scenes.task import get_task, split_task
+from scenes.twins import require_open
 from scenes.views import check_names
 from scenes.workspace import build_workspace
 from sim.cameras import open_renderer
@@ -79,6 +80,7 @@ class GenerationConfig:
     def __post_init__(self) -> None:
         if self.chunk < 1:
             raise InputError(f"chunk must be at least 1 scene, got {self.chunk}")
+        require_open(self.domain, "generation")
         for axis in self.scenes_from().randomization.differences(get_domain(self.domain).randomization):
             if get_axis(axis).group == "sensor":
                 raise InputError(

@@ -18,6 +18,7 @@ from pipelines.progress import Reporter
 from scenes.domains import Domain, get_domain
 from scenes.outcome import Outcome
 from scenes.scene import draw_scene
+from scenes.twins import require_open
 from scenes.workspace import Workspace, build_workspace
 from trajectories import Store
 
@@ -74,6 +75,7 @@ def run(
     if device != BROWSER and any(value is not None for value in served.values()):
         name = next(name for name, value in served.items() if value is not None)
         raise InputError(f"{name} is for --device {BROWSER}; the device '{device}' has no page")
+    require_open(domain, "recording")
     workspace, drawn_from = build_workspace(task, embodiment), get_domain(domain)
     limits = resolve(Limits, None, overrides)
     plan = {

@@ -26,6 +26,7 @@ from pipelines.generate import continued, log_path
 from pipelines.progress import Reporter
 from scenes.domains import get_domain
 from scenes.randomization import Randomization, get_axis
+from scenes.twins import require_open
 from scenes.views import check_names
 from scenes.workspace import workspace_of
 from sim.cameras import Renderer
@@ -69,6 +70,7 @@ class RenderConfig:
                 )
         Randomization(self.randomization)
         if self.domain is not None:
+            require_open(self.domain, "new looks for training data")
             get_domain(self.domain)
         if self.image_codec != _LOSSLESS:
             parse_quality(self.image_codec)

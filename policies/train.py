@@ -45,6 +45,10 @@ STATISTICS_WINDOWS = 8192
 VALIDATION_TIMES = 8
 
 
+# Domains that are met in evaluation alone; `scenes.twins` draws them.
+SEALED_DOMAINS = "twin/test-"
+
+
 @dataclass(frozen=True)
 class Progress:
     """Where a run is."""
@@ -104,11 +108,24 @@ def train(
     return Trainer(config, blend, Path(out)).run(on_progress, evaluate)
 
 
+def _refuse_sealed(blend: Blend) -> None:
+    """Nothing is learnt from twins that are kept for evaluation: what is measured in them then means nothing.
+
+    Raises:
+        InputError: a source holds episodes of one.
+    """
+    for source in blend.sources:
+        sealed = [domain for domain in source.domains if domain.startswith(SEALED_DOMAINS)]
+        if sealed:
+            raise InputError(f"'{source.path}' holds episodes of '{sealed[0]}', which is kept for evaluation alone")
+
+
 class Trainer:
     """The state of one run: network, average, optimiser, and how far it is."""
 
     def __init__(self, config: TrainConfig, blend: Blend, out: Path):
         """Build, or load what `out` holds. `blend`'s windows must reach past the last waypoint."""
+        _refuse_sealed(blend)
         self.config, self.blend, self.out = config, blend, out
         self.device = resolve_device(config.device)
         self.step, self.seconds, self.loss = 0, 0.0, math.nan

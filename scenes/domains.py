@@ -2,8 +2,8 @@
 
 `sim` is what training data is drawn from. `none` is the same world without randomisation, `wide` the same with as much
 as the tasks bear. A `twin/<name>` is a surrogate of reality: a world whose dynamics, cameras, light and noise lie
-outside what `sim` draws. Nothing measured in a twin is a measurement of the real world, and everything that prints it
-says "surrogate reality".
+outside what `sim` draws; `scenes.twins` has a population of them. Nothing measured in a twin is a measurement of the
+real world, and everything that prints it says "surrogate reality".
 """
 
 from collections.abc import Mapping
@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from handful import unknown_name
+from scenes import twins
 from scenes.randomization import Randomization, presets
 
 Range = tuple[float, float]
@@ -61,6 +62,11 @@ TWIN_DEV_0 = Domain("twin/dev-0", presets.TWIN_DEV_0)
 DOMAINS = {domain.name: domain for domain in (SIM, NONE, WIDE, TWIN_DEV_0)}
 
 
+def domain_names() -> tuple[str, ...]:
+    """Every domain there is."""
+    return (*DOMAINS, *twins.NAMES)
+
+
 def get_domain(name: str, changes: Mapping[str, Any] | None = None) -> Domain:
     """Look a domain up by name.
 
@@ -71,7 +77,10 @@ def get_domain(name: str, changes: Mapping[str, Any] | None = None) -> Domain:
     Raises:
         InputError: no such domain, axis or distribution; the message says what there is.
     """
-    if name not in DOMAINS:
-        raise unknown_name("domain", name, DOMAINS)
-    domain = DOMAINS[name]
+    if name in twins.NAMES:
+        domain = Domain(name, twins.twin(name))
+    elif name in DOMAINS:
+        domain = DOMAINS[name]
+    else:
+        raise unknown_name("domain", name, domain_names())
     return replace(domain, randomization=domain.randomization.with_(changes)) if changes else domain

@@ -13,6 +13,7 @@ import numpy as np
 from gymnasium import spaces
 
 from handful import InputError, JobError, Namespace, random_stream, unknown_name
+from scenes import twins
 from scenes.domains import Domain, get_domain
 from scenes.monitor import Monitor
 from scenes.scene import Scene, draw_scene, load_scenes
@@ -59,6 +60,8 @@ class Setup:
     def __post_init__(self) -> None:
         if self.namespace not in get_args(Namespace):
             raise unknown_name("namespace", self.namespace, get_args(Namespace))
+        if self.namespace != "evaluation" and isinstance(self.domain, str):
+            twins.require_open(self.domain, f"an environment in the namespace {self.namespace}")
         if self.resolution < 1:
             raise InputError(f"a resolution of {self.resolution} pixels leaves nothing to see; use 1 or more")
         if self.level is not None and ":" in self.task:

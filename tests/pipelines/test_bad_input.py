@@ -20,6 +20,7 @@ from handful import InputError, JobError
 from pipelines import executors, generate, processes, training
 from pipelines.inspection import inspect
 from pipelines.progress import Reporter
+from pipelines.rerender import RenderConfig
 from policies import checkpoint
 from scenes.outcome import Outcome
 from tests.pipelines import run_folder
@@ -64,6 +65,7 @@ def make(out: Path, *overrides: str, **changes: object) -> dict:
         ("engine.plan.headroom=.nan", r"'engine\.plan\.headroom' is nan; it must be a finite number"),
         ("engine.plan.speed=.inf", r"'engine\.plan\.speed' is inf; it must be a finite number"),
         ("engine.cameras=[front]", r"'engine\.cameras=\[front\]' would be overruled by --cameras; give --cameras"),
+        ("domain=twin/test-0", r"'twin/test-0' is kept for evaluation alone, so generation must not use it"),
         ("engine.resolution=64", r"'engine\.resolution=64' would be overruled by --resolution"),
     ],
 )
@@ -280,3 +282,9 @@ def test_stopped_at_random_moments_it_ends_in_the_same_bytes(tmp_path, workers):
             assert not [problem for problem in Store.open(out).verify() if "stopped before its end" not in problem]
         subprocess.run(words, check=True, stdout=subprocess.DEVNULL)
         assert digest(out) == digest(undisturbed), f"after {how.name}"
+
+
+def test_training_data_gets_no_looks_of_a_sealed_twin():
+    with pytest.raises(InputError, match="'twin/test-0' is kept for evaluation alone, so new looks for training data"):
+        RenderConfig(domain="twin/test-0")
+    assert RenderConfig(domain="twin/study-0").domain == "twin/study-0"

@@ -37,6 +37,7 @@ def test_records_labelled_demos_and_goes_on_where_it_stopped(tmp_path):
         ({"device": "browser", "host": " "}, "--host is empty"),
         ({"embodiment": "ur5"}, "'ur5'.*Did you mean 'ur5e'"),
         ({"domain": "twin/dev-9"}, "unknown domain 'twin/dev-9'.*twin/dev-0"),
+        ({"domain": "twin/test-9"}, "'twin/test-9' is kept for evaluation alone, so recording must not use it"),
         ({"overrides": ["sped=1"]}, "unknown configuration key 'sped'.*Did you mean 'speed'"),
     ],
 )

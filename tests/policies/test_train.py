@@ -237,3 +237,11 @@ def test_a_full_disk_keeps_the_last_checkpoint(episodes, tmp_path, monkeypatch):
     with pytest.raises(JobError, match="disk full while writing checkpoint"):
         checkpoint.save(tmp_path, 99, {"ema": {}}, {})
     assert newest(tmp_path) == before
+
+
+def test_nothing_is_learnt_from_a_twin_that_is_kept_for_evaluation(episodes, tmp_path):
+    blend = ToyBlend(episodes, 6)
+    blend.sources[0].domains = ["sim", "twin/test-4"]
+    with pytest.raises(InputError, match="'toy' holds episodes of 'twin/test-4', which is kept for evaluation alone"):
+        Trainer(load_config("tiny", ["device=cpu"]), blend, tmp_path)
+    assert list(tmp_path.iterdir()) == []
