@@ -25,12 +25,12 @@ _SENTENCES: dict[Cause, str] = {
     "raised": "it failed",
 }
 # A task may take so many times as long as the median of those that are done.
-_SLOWER = 20
+SLOWER = 20
 # How many finished tasks the median is taken of, and how many it takes to be trusted.
 _REMEMBERED = 101
 _KNOWN = 5
 # A machine that goes is not the task's fault, but somewhere an end must be.
-_MACHINES = 10
+MACHINES = 10
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class Strikes:
         """How long the next try of a task may take [s]; None: for ever."""
         if self.limits.patience is None:
             return None
-        usual = _SLOWER * statistics.median(self._seconds) if self._seconds else 0.0
+        usual = SLOWER * statistics.median(self._seconds) if self._seconds else 0.0
         hung = self._lost[task]["hung"] if task in self._lost and len(self._seconds) < _KNOWN else 0
         return max(self.limits.patience, usual) * 2.0**hung
 
@@ -110,7 +110,7 @@ class Strikes:
         lost = self._lost.setdefault(task, Counter())
         lost[loss.cause] += 1
         own = lost.total() - lost["node"]
-        if loss.cause != "raised" and own < self.limits.tries and lost["node"] < _MACHINES:
+        if loss.cause != "raised" and own < self.limits.tries and lost["node"] < MACHINES:
             return None
         del self._lost[task]
         return Failure(lost.total(), loss)

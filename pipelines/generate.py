@@ -134,7 +134,7 @@ def make_chunk(job: ChunkJob) -> dict[str, Any]:
 
 @lru_cache(maxsize=2)
 def _engine(task: str, demos: str, seed: int, config: GenerationConfig, embodiment: str = PANDA) -> Engine:
-    workspace = build_workspace(task, embodiment)
+    workspace = build_workspace(task, embodiment, config.engine.physics_step)
     seeds = load_demos(demos, workspace.task, CONTROL_RATE)
     return Engine(workspace, seeds, config.scenes_from(), seed, config.engine)
 
@@ -184,7 +184,7 @@ def run(
         patience: a chunk that takes longer, and 20 times longer than usual, is stopped and tried again [s]; None: 300.
 
     Returns:
-        attempts, kept, scenes, generation_rate, first_try_rate, seconds, kept_per_hour, mean_duration, outcomes,
+        attempts, kept, scenes, generation_rate, first_try_rate, seconds, kept_per_hour, mean_duration, outcomes, latched,
         quarantined, store.
 
     Raises:
@@ -192,7 +192,7 @@ def run(
         JobError: a worker that keeps dying, a full disk.
     """
     check_workers(workers, address)
-    limits = Limits(patience=_PATIENCE if patience is None else patience, tasks=_CHUNKS_PER_WORKER, growth=_GROWTH)
+    bounds = limits(patience)
     config = configure(algorithm, cameras, resolution, overrides)
     demos = Path(demos) if demos is not None else BUNDLED / split_task(task)[0]
     get_task(task)
@@ -221,7 +221,7 @@ def run(
     progress.log = log_path(out)
     resumed = len(done_before) * config.chunk if scenes is not None else started_with
     with progress(f"generate {task}", scenes if scenes is not None else count, resumed) as bar:
-        for said in _commit(jobs, account, done_before, workers, address, limits):
+        for said in _commit(jobs, account, done_before, workers, address, bounds):
             for sentence in said:
                 bar.say(sentence)
             _show(bar, tally, count, started_with, subtasks)
@@ -236,6 +236,15 @@ def run(
         )
     store.seal(None if count is None else count * config.engine.appearances)
     return summarise(store, process_age(), started_with)
+
+
+def limits(patience: float | None) -> Limits:
+    """When a chunk, or a worker, has had enough; `patience` in seconds, None for the usual one.
+
+    Raises:
+        InputError: no time at all.
+    """
+    return Limits(patience=_PATIENCE if patience is None else patience, tasks=_CHUNKS_PER_WORKER, growth=_GROWTH)
 
 
 def configure(algorithm: str, cameras: tuple[str, ...], resolution: int, overrides: list[str]) -> GenerationConfig:
@@ -468,6 +477,7 @@ def summarise(store: Store, seconds: float, kept_before: int = 0) -> dict[str, A
         "kept_per_hour": 3600.0 * max(0, kept - kept_before) / seconds,
         "mean_duration": float(lengths.mean()) / CONTROL_RATE if len(lengths) else 0.0,
         "outcomes": dict(Counter(record["outcome"] for record in records)),
+        "latched": sum(entry["latched"] for record in records for entry in record.get("tries", ())),
         "quarantined": [{"scene": scene, "reason": reason} for scene, (_, reason) in store.quarantined().items()],
         "store": str(store.path),
     }

@@ -21,6 +21,7 @@ from generators.assistance import Assistance
 from generators.augment import MotionNoise
 from generators.options import PLAIN, PlanOptions
 from generators.perception import Perception
+from pipelines import faults, generate
 from pipelines.cli import app
 from pipelines.configuration import resolve
 from pipelines.generate import GenerationConfig
@@ -60,9 +61,10 @@ def blocks(name: str, language: str) -> list[str]:
 
 
 def commands(name: str) -> list[list[str]]:
-    """The words after `handful` in every shell line of a page that starts with it."""
+    """The words after `handful` in every shell line of a page that starts with it, or hands it to Ray as a job."""
     text = "".join(blocks(name, "bash")).replace("\\\n", " ")
-    return [shlex.split(line, comments=True)[1:] for line in text.splitlines() if line.startswith("handful ")]
+    lines = [re.sub(r"^ray job submit .* -- +", "", line) for line in text.splitlines()]
+    return [shlex.split(line, comments=True)[1:] for line in lines if line.startswith("handful ")]
 
 
 def rows(name: str, heading: str) -> list[list[str]]:
@@ -157,6 +159,20 @@ def test_every_command_is_taken_by_the_command_line(page: Path) -> None:
             assert words == ["--help"] or words[0] in VERBS
         else:
             parse(words)
+
+
+def test_the_page_on_clusters_has_a_job_and_the_limits_of_what_may_go_wrong() -> None:
+    assert [words[0] for words in commands("docs/cluster.md")] == ["generate"]
+    said = {row[0]: row[1] for row in rows("docs/cluster.md", "what")}
+    limits = generate.limits(None)
+    assert limits.tries == 3
+    assert "three times in all" in said["a worker dies: a crash, the kernel out of memory"]
+    assert f"`--patience` seconds ({limits.patience:g})" in said["a worker hangs"]
+    assert f"{faults.SLOWER} times the usual time" in said["a worker hangs"]
+    assert f"or has made {limits.tasks} chunks" in " ".join(said)
+    assert limits.growth == 2**30
+    assert "a worker grows by 1 GiB" in " ".join(said)
+    assert f"up to {faults.MACHINES - 1} times" in said["a node is lost"]
 
 
 def test_commands_inside_sentences_and_tables_exist() -> None:

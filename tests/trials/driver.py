@@ -22,7 +22,9 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 
 def environment() -> dict[str, str]:
     """What a driver, and the nodes that work for it, need to find the project."""
-    return {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "RAY_USAGE_STATS_ENABLED": "0"}
+    # A busy machine starts nodes slowly, and answers late whether they live.
+    slow = {"RAY_raylet_start_wait_time_s": "180", "RAY_health_check_failure_threshold": "10"}
+    return {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "RAY_USAGE_STATS_ENABLED": "0", **slow}
 
 
 def start(store: Path, address: str, *arguments: str) -> "subprocess.Popen[str]":

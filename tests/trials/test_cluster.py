@@ -1,6 +1,7 @@
 """A Ray cluster of several nodes, of which workers, nodes and the driver are killed: the store comes out the same."""
 
 import os
+import re
 import signal
 import subprocess
 import time
@@ -39,7 +40,8 @@ class Nodes:
     def workers(self) -> list[int]:
         """Processes at work: Ray's workers and those at their side."""
         raylets = [info.process.pid for node in self.nodes for info in node.all_processes["raylet"]]
-        own = [pid for raylet in raylets for pid in _children(raylet) if "ray::" in _command(pid)]
+        # Without one of its agents a raylet goes as well: that is a lost node, which is another kind of kill.
+        own = [p for raylet in raylets for p in _children(raylet) if re.match(r"ray::(?!\w*Agent)", _command(p))]
         return own + [pid for worker in own for pid in _children(worker) if "spawn_main" in _command(pid)]
 
     def lose_node(self, rng: np.random.Generator) -> None:
