@@ -134,7 +134,7 @@ def make_chunk(job: ChunkJob) -> dict[str, Any]:
 
 @lru_cache(maxsize=2)
 def _engine(task: str, demos: str, seed: int, config: GenerationConfig, embodiment: str = PANDA) -> Engine:
-    workspace = build_workspace(task, embodiment, config.engine.physics_step)
+    workspace = build_workspace(task, embodiment)
     seeds = load_demos(demos, workspace.task, CONTROL_RATE)
     return Engine(workspace, seeds, config.scenes_from(), seed, config.engine)
 
