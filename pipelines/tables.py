@@ -40,8 +40,9 @@ def generation_text(result: Mapping[str, Any]) -> str:
     causes = sorted(result["outcomes"].items(), key=lambda item: (-item[1], item[0]))
     return "\n".join(
         [
-            f"kept {rate_text(result['kept'], result['scenes'])} of scenes, in {result['attempts']:,} attempts",
-            f"first try: {result['first_try_rate'] * 100:.1f} %",
+            f"kept {rate_text(result['kept'], result['scenes'])} of scenes, in {result['attempts']:,} tries",
+            f"first try: {rate_text(round(result['first_try_rate'] * result['scenes']), result['scenes'])}",
+            f"an 'any step' rule would have kept {result['latched']:,} of the tries that were refused",
             f"{result['kept_per_hour']:,.0f} kept/h, {result['seconds']:,.1f} s in all",
             "outcomes: " + ", ".join(f"{name.replace('_', ' ')} {count:,}" for name, count in causes),
             *(f"left out: scene {lost['scene']}: {lost['reason']}" for lost in result.get("quarantined", ())[:_LISTED]),

@@ -111,6 +111,7 @@ GENERATION = {
     "seconds": 208.4,
     "kept_per_hour": 15063.3,
     "mean_duration": 8.3,
+    "latched": 31,
     "outcomes": {"success": 872, "grasp_missed": 171, "collided": 96, "unreachable": 61, "object_dropped": 51},
     "store": "store",
 }

@@ -72,6 +72,7 @@ def test_the_account_adds_up(reference: tuple[Path, dict]) -> None:
         "kept_per_hour",
         "mean_duration",
         "outcomes",
+        "latched",
         "quarantined",
         "store",
     }

@@ -21,8 +21,10 @@ def test_a_rate_never_stands_alone():
 
 def test_generation_says_rates_speed_and_causes():
     lines = generation_text(run_folder.GENERATION).splitlines()
-    assert lines[0] == "kept 87.2 % (872 of 1,000; 95 % interval 85.0 to 89.1 %) of scenes, in 1,251 attempts"
-    assert lines[3] == "outcomes: success 872, grasp missed 171, collided 96, unreachable 61, object dropped 51"
+    assert lines[0] == "kept 87.2 % (872 of 1,000; 95 % interval 85.0 to 89.1 %) of scenes, in 1,251 tries"
+    assert lines[1] == "first try: 74.1 % (741 of 1,000; 95 % interval 71.3 to 76.7 %)"
+    assert lines[2] == "an 'any step' rule would have kept 31 of the tries that were refused"
+    assert lines[4] == "outcomes: success 872, grasp missed 171, collided 96, unreachable 61, object dropped 51"
 
 
 def test_results_call_a_twin_surrogate_reality():
