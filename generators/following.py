@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from generators.holds import LIFTED
+from generators.cuts import AIR
 from generators.segmentation import AWAY
 from scenes.scene import Scene
 from scenes.task import Task, World
@@ -67,7 +67,7 @@ class Follower:
         if subtask.kind == "grasp":
             if closed and not before.closed:
                 height = float(reference[2])
-            done = closed and before.closed and float(reference[2]) > height + LIFTED
+            done = closed and before.closed and float(reference[2]) > height + AIR
         else:
             prop = self._task.prop(self._roles[subtask.held or subtask.reference])
             held = world.objects[prop.name][0]

@@ -13,7 +13,7 @@ from tests.generators.spoiling import by_hand, lifting
 CUBE = get_task("lift").prop("cube_1")
 HOLD = Hold(event=10, lifted=17, release=30)
 # The first step at which `lifting` has the cube clear of the table.
-CLEAR = 15 + round(AIR / 0.01)
+CLEAR = int(np.argmax(lifting().objects["cube_1"][:, 2] - 0.02 > AIR))
 
 
 def cut(demo: Demo) -> int | None:
@@ -37,9 +37,15 @@ def test_a_grasp_is_cut_only_once_its_object_has_stopped_slipping() -> None:
 
 
 def test_a_grasp_that_sets_its_object_down_again_is_cut_after_the_second_lift() -> None:
-    height = [0.02] * 12 + [0.035, 0.05, 0.05, 0.035] + [0.02] * 4 + [0.02 + 0.01 * i for i in range(1, 11)]
+    height = [0.02] * 12 + [0.045, 0.07, 0.07, 0.045] + [0.02] * 4 + [0.02 + 0.01 * i for i in range(1, 11)]
     demo = by_hand([1.0] * 10 + [0.0] * 20, height, [0.02] * 10 + height[10:])
     assert cut(demo) == 19 + (CLEAR - 14) + 1
+
+
+def test_a_low_lift_is_cut_near_its_top() -> None:
+    height = [0.02] * 15 + [0.03, 0.04, *[0.05] * 13]
+    found = cut(by_hand([1.0] * 10 + [0.0] * 20, height, [0.02] * 10 + height[10:]))
+    assert found == 17 + 1
 
 
 def test_an_object_that_keeps_turning_in_the_hand_has_no_cut() -> None:
