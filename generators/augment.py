@@ -52,7 +52,7 @@ class Engine:
         plan = self.options.plan
         parts = [segment(demo, self.task, plan.signals, plan.search_cuts) for demo in demos]
         cut = [[replace(part, demo=fitted(part.demo, self.robot)) for part in found] for found in parts]
-        self.library = Library(cut, self.task)
+        self.library = Library(cut, self.task, self.robot.chain)
         self._recipe = Recipe(workspace, demos, self.library, seed, self.options)
 
     def simulate(self, indices: list[int], keep_failed: bool = False) -> ChunkResult:

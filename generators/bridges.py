@@ -4,7 +4,18 @@ import numpy as np
 
 from generators.options import PlanOptions
 from generators.situations import Situation
-from sim.transforms import Array, angle_between, interpolate
+from sim.transforms import (
+    Array,
+    angle_between,
+    interpolate,
+    quat_conjugate,
+    quat_from_rotvec,
+    quat_multiply,
+    rotvec_from_quat,
+)
+
+# A motion comes to rest, or begins, within so many control steps.
+_COAST = 6.0
 
 
 def bridge_steps(start: Array, end: Array, options: PlanOptions, rate: float = 20.0) -> np.ndarray:
@@ -16,10 +27,18 @@ def bridge_steps(start: Array, end: Array, options: PlanOptions, rate: float = 2
     return np.ceil(seconds * rate).astype(int) + 3
 
 
-def bridge(start: Array, end: Array, situation: Situation, options: PlanOptions) -> Array:
+def bridge(start: Array, end: Array, situation: Situation, options: PlanOptions, onward: Array | None = None) -> Array:
     """Tool poses (n, 7) from after `start` to before `end`, over what stands in the way.
 
-    Sideways motion begins late and ends early, so that the tool leaves and arrives from above.
+    Sideways motion begins late and ends early, so that the tool leaves and arrives from above. The motion that the tool
+    is in as it leaves fades out, and the one that it is to arrive in fades in, so that neither end is a jerk.
+
+    Args:
+        start: (7,) where the tool is.
+        end: (7,) where it goes.
+        situation: the scene.
+        options: how.
+        onward: (7,) where the tool is to be one control step after `end`; None: it comes to rest there.
     """
     if not options.clearance:
         s = np.arange(1, options.plain_steps) / options.plain_steps
@@ -28,16 +47,32 @@ def bridge(start: Array, end: Array, situation: Situation, options: PlanOptions)
     rise = max(0.0, top - min(start[2], end[2]))
     straight = float(bridge_steps(start, end[None], options)[0])
     steps = int(np.ceil(straight + 20.0 * rise / options.speed * 0.7)) if rise > 0 else int(straight)
-    s = np.arange(1, steps) / steps
-    poses = interpolate(start, end, _smooth(s))
+    t = np.arange(1, steps)
+    s = t / steps
+    leaving = _carried(start, situation.before, -_coast(t, steps))
+    arriving = _carried(end, end if onward is None else onward, -_coast(steps - t, steps))
+    poses = interpolate(leaving, arriving, _smooth(s))
     if rise > 0:
         across = _smooth((s - 0.2) / 0.6)[:, None]
-        poses[:, :2] = start[:2] + across * (end[:2] - start[:2])
+        poses[:, :2] = leaving[:, :2] + across * (arriving[:, :2] - leaving[:, :2])
         middle = max(top, start[2], end[2])
-        up = start[2] + _smooth(s / 0.45) * (middle - start[2])
-        down = end[2] + _smooth((1.0 - s) / 0.45) * (middle - end[2])
+        up = leaving[:, 2] + _smooth(s / 0.45) * (middle - leaving[:, 2])
+        down = arriving[:, 2] + _smooth((1.0 - s) / 0.45) * (middle - arriving[:, 2])
         poses[:, 2] = np.minimum(up, down)
     return poses
+
+
+def _coast(t: np.ndarray, steps: int) -> Array:
+    """How far a motion carries on in t control steps as it comes to rest [control steps at its speed]."""
+    span = min(_COAST, steps / 2)
+    return span / 3.0 * (1.0 - (1.0 - np.minimum(t / span, 1.0)) ** 3)
+
+
+def _carried(pose: Array, other: Array, count: Array) -> Array:
+    """A pose (7,) carried on so many times (n,) by the motion from it to another: (n, 7)."""
+    turn = rotvec_from_quat(quat_multiply(other[3:], quat_conjugate(pose[3:])))
+    turned = quat_multiply(quat_from_rotvec(count[:, None] * turn), pose[3:])
+    return np.concatenate([pose[:3] + count[:, None] * (other[:3] - pose[:3]), turned], axis=1)
 
 
 def _smooth(s: Array) -> Array:
@@ -54,11 +89,17 @@ def _clear_height(start: Array, end: Array, situation: Situation, options: PlanO
     top = -np.inf
     if length > 0.03:
         top = situation.table_height + below + options.headroom / 2
-    for prop, pose in zip(situation.obstacles, situation.poses, strict=True):
+    things = list(zip(situation.obstacles, situation.poses, strict=True))
+    if situation.held is not None:
+        things.append((situation.reference_prop, situation.reference))
+    for prop, pose in things:
         centre, half = pose[:3], prop.half
         along = np.clip(np.dot(centre[:2] - start[:2], way) / length**2, 0.0, 1.0)
         off = np.linalg.norm(centre[:2] - start[:2] - along * way)
-        # Something right under the start is what the hand just left; something under the end, what it goes to.
-        if off < 2 * max(half[:2]) + 0.03 and 0.02 < along * length < length - 0.02:
-            top = max(top, centre[2] + half[2] + below + options.headroom)
+        if off < 2 * max(half[:2]) + 0.03:
+            over = centre[2] + half[2] + below + options.headroom
+            # What is under the end is what it goes to: no higher than that.
+            if along * length >= length - 0.02:
+                over = min(over, end[2])
+            top = max(top, over)
     return float(top)

@@ -63,7 +63,7 @@ class Chunk:
         self.robot = self.workspace.embodiment
         self.execution = Execution(self.workspace, scenes, self.options.noise, self.options.threads)
         self.sim, self.monitor, self.tape = self.execution.sim, self.execution.monitor, self.execution.tape
-        self.search = Search(self.robot, recipe.demos, self.options.plan, self.sim.timing.rate)
+        self.search = Search(self.robot, recipe.demos, self.options.plan, self.options.noise, self.sim.timing.rate)
         n = len(scenes)
         self.tries: list[Tries[Checkpoint]] = [Tries(self.options.plan) for _ in scenes]
         # The subtask that a lane is at; past the last, it waits for the judge.
@@ -210,12 +210,17 @@ class Chunk:
         subtask, roles = self.task.subtasks[self.stage[lane]], self.scenes[lane].roles
         used = {roles[role] for role in (subtask.reference, subtask.held) if role}
         tool = self.robot.chain.forward(self.execution.command[lane])
+        done = self.tape.rows(lane, "intended").astype(float)
         return Situation(
             tool=tool,
+            before=self.robot.chain.forward(done[-2, :-1]) if len(done) > 1 else tool,
             command=self.execution.command[lane].copy(),
             gripper=float(self.execution.gripper[lane]),
+            since=_since(done[:, -1]),
             reference=anchor.reference,
             held=None if anchor.held is None else compose(tool, anchor.held),
+            reference_prop=self.task.prop(roles[subtask.reference]),
+            held_prop=self.task.prop(roles[subtask.held]) if subtask.held else None,
             obstacles=tuple(self.task.prop(name) for name in seen.objects if name not in used),
             poses=np.array([pose[row] for name, pose in seen.objects.items() if name not in used]).reshape(-1, 7),
             load=2 * self.task.prop(roles[subtask.held]).half[2] if subtask.held else 0.0,
@@ -367,6 +372,12 @@ class Chunk:
         self.tries[lane].save(k, self.execution.checkpoint(lane), int(self.tape.length[lane]))
 
     # Keeping
+
+
+def _since(opening: np.ndarray) -> int | None:
+    """Control steps since the gripper's commands (T,) last went over to open or closed; None: never."""
+    changes = np.flatnonzero(np.diff(opening > 0.5))
+    return len(opening) - 1 - int(changes[-1]) if len(changes) else None
 
 
 def _source(demo: Demo, robot: Embodiment) -> dict[str, Any]:

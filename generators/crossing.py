@@ -120,6 +120,7 @@ class Pace:
             None if layout.guess is None else layout.guess[index],
             layout.away[index],
             int(self.counts[: layout.event].sum()),
+            int(self.counts[: layout.met].sum()),
         )
 
 

@@ -11,12 +11,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from generators.aiming import grasp_offset, placed
+from generators.demos import Demo
 from generators.fitting import meets
 from generators.options import PlanOptions
 from generators.segmentation import Segment
 from generators.situations import Situation
 from handful import InputError
 from scenes.task import Subtask, Task
+from sim.kinematics import Chain
 from sim.transforms import IDENTITY_POSE, Array, angle_between, compose, inverse, quat_multiply
 
 _UNTURNED = IDENTITY_POSE[None, 3:]
@@ -48,9 +51,10 @@ class Repertoire:
         segments: this subtask's segment of each demo; the objects they handle are of one make.
         task: the task.
         subtask: the subtask.
+        chain: the arm.
     """
 
-    def __init__(self, segments: list[Segment], task: Task, subtask: Subtask) -> None:
+    def __init__(self, segments: list[Segment], task: Task, subtask: Subtask, chain: Chain) -> None:
         self.segments, self.subtask = segments, subtask
         self.meets = [meets(segment, task, subtask) for segment in segments]
         # (S, 4): turns of the reference, and of the held object, after which it is the same.
@@ -60,13 +64,25 @@ class Repertoire:
         # (D, 7): the reference object as the segment begins, and the tool at the gripper's event.
         self.reference = np.stack([s.demo.objects[s.demo.roles[subtask.reference]][s.start] for s in segments])
         self.key = np.stack([s.demo.target[s.event] for s in segments])
-        # (D, 7): the held object in the tool once it is firmly held, halfway to the release.
-        self.held_in_tool = None
-        if subtask.held is not None:
-            firm = [(s.start + s.event) // 2 for s in segments]
-            tool = np.stack([s.demo.target[max(t - 1, 0)] for s, t in zip(segments, firm, strict=True)])
-            held = [s.demo.objects[s.demo.roles[subtask.held]][t] for s, t in zip(segments, firm, strict=True)]
-            self.held_in_tool = compose(inverse(tool), np.stack(held))
+        if subtask.held is None:
+            prop = task.prop(roles[subtask.reference])
+            # (D, 7): what brings the object between the fingers, in the tool's frame.
+            self.offset = np.stack([grasp_offset(s, prop) for s in segments])
+            self.off = np.linalg.norm(self.offset[:, :3], axis=1)
+        else:
+            # (D, 7): the held object in the tool as it is let go, in two ways: as shown, and as it should have been.
+            places = [placed(s, task, subtask) for s in segments]
+            tool = inverse(np.stack([_tool_at(s.demo, s.event, chain) for s in segments]))
+            self.shown = compose(tool, compose(self.reference, np.stack([shown for shown, _, _ in places])))
+            self.aimed = compose(tool, compose(self.reference, np.stack([aimed for _, aimed, _ in places])))
+            self.off = np.array([off for _, _, off in places])  # (D,) [m]
+
+
+def _tool_at(demo: Demo, step: int, chain: Chain) -> Array:
+    """The tool's pose (7,) at a step: where the demo's arm was, where that is known, and else where it was to be."""
+    if demo.joints is not None:
+        return chain.forward(demo.joints[step])
+    return demo.target[max(step - 1, 0)]
 
 
 class Library:
@@ -75,17 +91,18 @@ class Library:
     Args:
         cut: each demo's segments, one per subtask.
         task: the task.
+        chain: the arm.
 
     Raises:
         InputError: the task asks for objects whose handling no demo shows.
     """
 
-    def __init__(self, cut: list[list[Segment]], task: Task) -> None:
+    def __init__(self, cut: list[list[Segment]], task: Task, chain: Chain) -> None:
         self._task = task
         alike: dict[Hashable, list[Segment]] = {}
         for part in (part for parts in cut for part in parts):
             alike.setdefault(self._key(part.subtask, part.demo.roles), []).append(part)
-        self._repertoires = {key: Repertoire(found, task, _subtask(task, found)) for key, found in alike.items()}
+        self._repertoires = {key: Repertoire(found, task, _subtask(task, found), chain) for key, found in alike.items()}
         for k, subtask in enumerate(task.subtasks):
             roles = [role for role in (subtask.held, subtask.reference) if role]
             lacking = {
@@ -135,7 +152,7 @@ def candidates(
     frames = np.tile(situation.reference, (len(turns), 1))
     frames[:, 3:] = quat_multiply(situation.reference[3:], turns)
     moves = compose(frames, inverse(repertoire.reference)[:, None])  # (D, turns, 7)
-    corrections = _grasp_corrections(repertoire, situation, options)  # (D, k, 7)
+    corrections = _corrections(repertoire, situation, options)  # (D, k, 7)
     moved = compose(compose(moves, repertoire.key[:, None])[:, :, None], corrections[:, None])
     angles = angle_between(moved[..., 3:], repertoire.key[:, None, None, 3:])  # (D, turns, k)
     best = angles.argmin(axis=2)
@@ -153,13 +170,20 @@ def candidates(
     ]
 
 
-def _grasp_corrections(repertoire: Repertoire, situation: Situation, options: PlanOptions) -> Array:
-    """Transforms D (demos, k, 7) such that tool(t) D moves the held object as the demo moved its own.
+def _corrections(repertoire: Repertoire, situation: Situation, options: PlanOptions) -> Array:
+    """Transforms D (demos, k, 7) of the tool's poses, in its frame.
 
-    With the held object in the tool H_demo then and H_now in the scene, D = H_demo H_now^-1, once per symmetry.
+    While placing, tool(t) D moves the held object as the demo moved its own: with the object in the tool H_demo then
+    and H_now in the scene, D = H_demo H_now^-1, once per symmetry. While grasping, D brings the object between the
+    fingers.
     """
-    if repertoire.held_in_tool is None or situation.held is None or not options.object_symmetry:
-        return np.tile(IDENTITY_POSE, (len(repertoire.segments), 1, 1))
+    near = repertoire.off <= options.centre if options.centre > 0 else np.zeros(len(repertoire.segments), bool)
+    none = np.tile(IDENTITY_POSE, (len(repertoire.segments), 1, 1))
+    if repertoire.subtask.held is None:
+        return np.where(near[:, None, None], repertoire.offset[:, None], none)
+    if situation.held is None or not options.object_symmetry:
+        return none
     held = np.tile(compose(inverse(situation.tool), situation.held), (len(repertoire.held_turns), 1))
     held[:, 3:] = quat_multiply(held[:, 3:], repertoire.held_turns)
-    return compose(repertoire.held_in_tool[:, None], inverse(held))
+    then = np.where(near[:, None], repertoire.aimed, repertoire.shown)
+    return compose(then[:, None], inverse(held))

@@ -26,6 +26,9 @@ class PlanOptions:
     speed: float = 0.25
     turn_speed: float = 1.8
     plain_steps: int = 5
+    # Bring grasps to the middle of the object, and placements to the middle of where the task wants them, by at most
+    # this much [m]; 0: where the demo's were.
+    centre: float = 0.03
     # Draw among this many best segments.
     choices: int = 3
     # Height kept above what stands in the way [m].
@@ -53,7 +56,7 @@ class PlanOptions:
         for name in ("speed", "turn_speed"):
             if not getattr(self, name) > 0:
                 raise InputError(f"plan.{name} must be more than 0, got {getattr(self, name)}")
-        for name in ("approach", "headroom", "reanchor"):
+        for name in ("approach", "headroom", "centre", "reanchor"):
             if not getattr(self, name) >= 0:
                 raise InputError(f"plan.{name} must be at least 0 m, got {getattr(self, name)}")
 
@@ -64,6 +67,7 @@ PLAIN = PlanOptions(
     screening=False,
     late_entry=False,
     clearance=False,
+    centre=0.0,
     reanchor=0.0,
     max_attempts=1,
 )

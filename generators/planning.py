@@ -10,6 +10,7 @@ import numpy as np
 from generators.bridges import bridge, bridge_steps
 from generators.library import Candidate
 from generators.options import PlanOptions
+from generators.screening import fingertip_clearance, trailing
 from generators.situations import Situation
 from sim.kinematics import Chain, solve_inverse
 from sim.transforms import Array
@@ -17,6 +18,8 @@ from sim.transforms import Array
 BRIDGE = -1
 # Control steps between key poses.
 _STRIDE = 5
+# Grasps are raised until the fingertips pass the table this far above it [m].
+_OFF_TABLE = 0.006
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,7 @@ class Layout:
     guess: Array | None  # (T, J)
     away: np.ndarray  # (T,)
     event: int
+    met: int  # from this step on what is held is at what it goes to; the event while grasping
 
 
 def entry(candidate: Candidate, tool: Array, situation: Situation, options: PlanOptions) -> int:
@@ -76,9 +80,9 @@ def entry(candidate: Candidate, tool: Array, situation: Situation, options: Plan
 def lay_out(candidate: Candidate, situation: Situation, options: PlanOptions) -> Layout:
     """Put a bridge before a candidate's segment."""
     segment, demo = candidate.segment, candidate.segment.demo
-    tool = candidate.tool()
+    tool = _off_the_table(candidate.tool(), candidate, situation, options)
     join = entry(candidate, tool, situation, options)
-    across = bridge(situation.tool, tool[join], situation, options)
+    across = bridge(situation.tool, tool[join], situation, options, tool[min(join + 1, len(tool) - 1)])
     count = len(across)
     first, last = segment.start + join, segment.end
     poses = np.concatenate([across, tool[join:]])
@@ -94,7 +98,21 @@ def lay_out(candidate: Candidate, situation: Situation, options: PlanOptions) ->
     event = segment.event - segment.start - join + count
     steps, met = np.arange(len(poses)), event - (segment.event - candidate.meets)
     away = np.maximum(0, np.maximum(met - steps, steps - event))
-    return Layout(poses, gripper, from_demo, from_step, guess, away, event)
+    if situation.since is not None:
+        away = np.minimum(away, situation.since + steps)
+    return Layout(poses, gripper, from_demo, from_step, guess, away, event, met)
+
+
+def _off_the_table(tool: Array, candidate: Candidate, situation: Situation, options: PlanOptions) -> Array:
+    """A grasp's tool poses (n, 7), no lower than leaves the fingertips a margin over the table."""
+    if options.centre == 0.0 or situation.held is not None:
+        return tool
+    segment = candidate.segment
+    gripper = trailing(segment.demo.gripper[segment.start : segment.end])
+    low = fingertip_clearance(tool, gripper, situation.table_height, situation.hand)
+    higher = tool.copy()
+    higher[:, 2] += np.clip(_OFF_TABLE - low, 0.0, _OFF_TABLE)
+    return higher
 
 
 def follow(

@@ -9,16 +9,19 @@ import numpy as np
 
 from generators.crossing import SLOWEST, crossed, extra_wait, paced
 from generators.demos import Demo
+from generators.execution import MotionNoise
 from generators.library import Candidate
 from generators.options import PlanOptions
 from generators.planning import Layout, Path, follow, glance, lay_out
-from generators.screening import is_clear
+from generators.screening import room
 from generators.situations import Situation
 from sim.embodiment import Embodiment
 from sim.transforms import Array
 
 # Candidates are looked at in rounds, from one of these numbers to the next; after the last there is none left.
 _ROUNDS = (0, 1, 3, 7, 16)
+# How far the tool moves when all joints are off by one standard deviation of the motion noise [m/rad].
+_LEVER = 1.0
 
 
 class Search:
@@ -28,17 +31,23 @@ class Search:
         robot: who is to follow them.
         demos: the seed demonstrations, by index.
         options: how to plan.
+        noise: the motion noise that paths must leave room for.
         rate: control rate [Hz].
     """
 
-    def __init__(self, robot: Embodiment, demos: list[Demo], options: PlanOptions, rate: float) -> None:
+    def __init__(
+        self, robot: Embodiment, demos: list[Demo], options: PlanOptions, noise: MotionNoise, rate: float
+    ) -> None:
         self._robot, self._demos, self._options, self._rate = robot, demos, options, rate
+        # By how much the tool may be off, by control steps from where room is scarce [m].
+        self._sway = _LEVER * noise.std * np.array([noise.loudness(distance) for distance in range(noise.loud + 1)])
 
     def paths(self, situations: list[Situation], queues: list[list[Candidate]]) -> list[Path | None]:
         """A path per scene; None where no candidate can be followed.
 
-        What the arm can follow at the demo's speed comes first, then what it can follow more slowly; of either the best
-        candidate. A scene's path does not depend on the others.
+        What leaves room with ease comes first: what the arm can follow at the demo's speed, then what it can follow
+        more slowly. Then what just leaves room. Of each it is the best candidate. A scene's path does not depend on the
+        others.
 
         Args:
             situations: where each scene stands.
@@ -46,24 +55,34 @@ class Search:
         """
         paths: list[Path | None] = [None] * len(situations)
         slow: list[list[Layout]] = [[] for _ in situations]
+        tight: list[list[Layout]] = [[] for _ in situations]
         for first, last in itertools.pairwise(_ROUNDS if self._options.screening else (0, 1)):
-            laid = {
-                row: self._clear(queues[row][first:last], situations[row])
-                for row, path in enumerate(paths)
-                if path is None
-            }
+            laid: dict[int, list[Layout]] = {}
+            for row, path in enumerate(paths):
+                if path is None:
+                    laid[row], narrow = self._roomy(queues[row][first:last], situations[row])
+                    tight[row] += narrow
             for row, late in self._look(laid, situations).items():
                 slow[row] += late
             for row, late in self._settle(laid, situations, paths, slowly=False).items():
                 slow[row] += late
-        self._settle({row: slow[row] for row, path in enumerate(paths) if path is None}, situations, paths, slowly=True)
+        for left, slowly in ((slow, True), (tight, False), (tight, True)):
+            self._settle({row: left[row] for row, path in enumerate(paths) if path is None}, situations, paths, slowly)
         return paths
 
-    def _clear(self, candidates: list[Candidate], situation: Situation) -> list[Layout]:
-        """Layouts of those candidates that touch nothing; of all where nothing is screened."""
+    def _roomy(self, candidates: list[Candidate], situation: Situation) -> tuple[list[Layout], list[Layout]]:
+        """Layouts of those candidates that leave room with ease, and of those that just do."""
         plan = self._options
         layouts = [lay_out(candidate, situation, plan) for candidate in candidates]
-        return [x for x in layouts if not plan.screening or is_clear(x.tool, x.gripper, situation, plan)]
+        if not plan.screening:
+            return layouts, []
+        easy, tight = [], []
+        for layout in layouts:
+            sway = self._sway[np.minimum(layout.away, len(self._sway) - 1)]
+            hard, ease = room(layout.tool, layout.gripper, layout.event, layout.met, sway, situation, plan)
+            if hard >= 0.0:
+                (easy if ease >= 0.0 else tight).append(layout)
+        return easy, tight
 
     def _look(self, laid: dict[int, list[Layout]], situations: list[Situation]) -> dict[int, list[Layout]]:
         """Leave in `laid` what the arm may be able to follow as it is; returns what it may follow more slowly."""

@@ -13,10 +13,14 @@ class Situation:
 
     Attributes:
         tool: (7,) tool pose in the base frame.
+        before: (7,) the one that was aimed at a control step earlier.
         command: (J,) last joint targets [rad].
         gripper: last commanded opening.
+        since: control steps since what the gripper did last; None: it did nothing yet.
         reference: (7,) pose of the subtask's reference object.
-        held: (7,) pose that the object in the gripper will have once the arm is at `tool`, where the subtask has one.
+        held: (7,) pose that the object in the gripper will have once the arm is at `tool`, where there is one.
+        reference_prop: the reference object.
+        held_prop: the object in the gripper, where the subtask has one.
         obstacles: the other objects.
         poses: (K, 7) their poses.
         load: height of the object in the gripper [m]; 0 while it is empty.
@@ -25,10 +29,14 @@ class Situation:
     """
 
     tool: Array
+    before: Array
     command: Array
     gripper: float
+    since: int | None
     reference: Array
     held: Array | None
+    reference_prop: Prop
+    held_prop: Prop | None
     obstacles: tuple[Prop, ...]
     poses: Array
     load: float

@@ -21,10 +21,14 @@ def situation(
 ) -> Situation:
     return Situation(
         tool=PANDA.chain.forward(PANDA.home),
+        before=PANDA.chain.forward(PANDA.home),
         command=PANDA.home.copy(),
+        since=None,
         gripper=1.0 if held is None else 0.0,
         reference=reference,
         held=held,
+        reference_prop=LIFT.props[0],
+        held_prop=None if held is None else LIFT.props[0],
         obstacles=(LIFT.props[0],) * len(obstacles or []),
         poses=np.array(obstacles or []).reshape(-1, 7),
         load=0.0 if held is None else EDGE,

@@ -36,7 +36,7 @@ def sweep(steps: int) -> tuple[np.ndarray, Layout]:
     event = steps // 2
     closing = np.where(np.arange(steps) < event, 1.0, 0.0)
     demo, step = np.zeros(steps, int), np.arange(steps)
-    return start, Layout(straight(start, end, steps), closing, demo, step, None, abs(step - event), event)
+    return start, Layout(straight(start, end, steps), closing, demo, step, None, abs(step - event), event, event)
 
 
 def slow(robot: Embodiment, speed: float) -> Embodiment:

@@ -56,14 +56,18 @@ def test_a_grasp_begins_with_its_event(nuts: list[Demo]) -> None:
 
 
 def test_motion_noise_counts_from_the_whole_of_a_fit(nuts: list[Demo], inserts: list[Segment]) -> None:
-    library, part = Library([segment(demo, SQUARE) for demo in nuts], SQUARE), inserts[0]
+    library, part = Library([segment(demo, SQUARE) for demo in nuts], SQUARE, PANDA.chain), inserts[0]
     objects = {name: poses[part.start] for name, poses in part.demo.objects.items()}
     where = Situation(
         tool=part.demo.target[part.start],
+        before=part.demo.target[part.start],
         command=PANDA.home.copy(),
         gripper=0.0,
+        since=None,
         reference=objects["square_peg"],
         held=objects["nut"],
+        reference_prop=SQUARE.prop("square_peg"),
+        held_prop=SQUARE.prop("nut"),
         obstacles=(),
         poses=np.zeros((0, 7)),
         load=HEIGHT,

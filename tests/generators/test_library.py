@@ -1,5 +1,6 @@
 """The library: segments move rigidly with their object, the nearest come first, no can is taken like a carton."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,16 +21,17 @@ from tests.generators.standing import LIFT, cube, situation
 BUNDLED = Path(__file__).resolve().parents[2] / "demos"
 STACK, PICK = get_task("stack_three"), get_task("pick_place")
 OPTIONS = PlanOptions()
+AS_SHOWN = PlanOptions(centre=0.0)
 
 
 @pytest.fixture(scope="module")
 def lifts(lift_demos: list[Demo]) -> Repertoire:
-    return Repertoire([segment(d, LIFT)[0] for d in lift_demos], LIFT, LIFT.subtasks[0])
+    return Repertoire([segment(d, LIFT)[0] for d in lift_demos], LIFT, LIFT.subtasks[0], PANDA.chain)
 
 
 @pytest.fixture(scope="module")
 def placements(stack_demos: list[Demo]) -> Repertoire:
-    return Repertoire([segment(d, STACK)[1] for d in stack_demos], STACK, STACK.subtasks[1])
+    return Repertoire([segment(d, STACK)[1] for d in stack_demos], STACK, STACK.subtasks[1], PANDA.chain)
 
 
 def found(repertoire: Repertoire, where: Situation, options: PlanOptions = OPTIONS, seed: int = 0) -> list[Candidate]:
@@ -51,13 +53,13 @@ def homogeneous(pose: np.ndarray) -> np.ndarray:
 
 def test_in_the_demos_own_scene_the_segment_stays_where_it_was(lifts: Repertoire) -> None:
     for demo, s in enumerate(lifts.segments):
-        best = of_demo(found(lifts, situation(lifts.reference[demo])), demo)
+        best = of_demo(found(lifts, situation(lifts.reference[demo]), AS_SHOWN), demo)
         np.testing.assert_allclose(homogeneous(best.tool()), homogeneous(s.demo.target[s.start : s.end]), atol=1e-6)
 
 
 def test_moving_the_object_moves_the_tool_path_rigidly(lifts: Repertoire) -> None:
     moved = cube(0.55, -0.06, yaw=0.4)
-    for candidate in found(lifts, situation(moved)):
+    for candidate in found(lifts, situation(moved), AS_SHOWN):
         s = candidate.segment
         demo = homogeneous(s.demo.target[s.start : s.end])
         scene = homogeneous(candidate.tool())
@@ -99,15 +101,52 @@ def test_placing_repeats_the_held_objects_motion_whatever_the_grasp(placements: 
     in_tool = np.array([0.006, -0.004, 0.003, *Rotation.from_rotvec([0.05, 0.02, 0.3]).as_quat(scalar_first=True)])
     where = situation(bottom, held=compose(tool, in_tool))
     for demo in range(len(placements.segments)):
-        candidate = of_demo(found(placements, where), demo)
+        candidate = of_demo(found(placements, where, AS_SHOWN), demo)
         s = candidate.segment
-        at = (s.start + s.event) // 2
-        then = s.demo.objects[s.demo.roles["middle"]][at]
+        then = s.demo.objects[s.demo.roles["middle"]][s.event]
         relative_then = compose(inverse(s.demo.objects[s.demo.roles["bottom"]][s.start]), then)
-        held_now = compose(candidate.tool()[at - 1 - s.start], in_tool)
+        held_now = compose(candidate.tool()[s.event - 1 - s.start], in_tool)
         relative_now = compose(inverse(bottom), held_now)
         np.testing.assert_allclose(np.linalg.norm(relative_now[:2]), np.linalg.norm(relative_then[:2]), atol=2e-3)
         np.testing.assert_allclose(relative_now[2], relative_then[2], atol=2e-3)
+
+
+def off_the_middle(demo: Demo, by: list[float], turn: list[float], of: str) -> Demo:
+    """A demo in which one object is elsewhere, by so much in its own frame."""
+    change = np.array([*by, *Rotation.from_rotvec(turn).as_quat(scalar_first=True)])
+    return replace(demo, objects={**demo.objects, of: compose(demo.objects[of], change)})
+
+
+def test_a_placement_ends_upright_in_the_middle_wherever_the_demos_did(stack_demos: list[Demo]) -> None:
+    demo = off_the_middle(stack_demos[0], [0.011, -0.008, 0.0], [0.1, 0.0, 0.0], stack_demos[0].roles["middle"])
+    part = segment(stack_demos[0], STACK)[1]
+    library = Repertoire([replace(part, demo=demo)], STACK, STACK.subtasks[1], PANDA.chain)
+    in_tool = np.array([0.002, -0.001, 0.003, *Rotation.from_rotvec([0.1, 0.0, 0.2]).as_quat(scalar_first=True)])
+    bottom = cube(0.45, 0.05, yaw=-0.3)
+    where = situation(bottom, held=compose(PANDA.chain.forward(PANDA.home), in_tool))
+    shown = compose(inverse(demo.objects[demo.roles["bottom"]]), demo.objects[demo.roles["middle"]])[part.event]
+    assert np.linalg.norm(shown[:2]) > 0.006
+    for centre, off, tilt in ((0.03, 0.0, 0.0), (0.005, np.linalg.norm(shown[:2]), 0.1)):
+        candidate = found(library, where, PlanOptions(centre=centre))[0]
+        # By what was told to the arm as the demo's arm was where it was.
+        tool = compose(candidate.move, compose(PANDA.chain.forward(demo.joints[part.event]), candidate.correction))
+        let_go = compose(inverse(bottom), compose(tool, in_tool))
+        assert np.linalg.norm(let_go[:2]) == pytest.approx(off, abs=1e-4)
+        upright = Rotation.from_quat(let_go[3:], scalar_first=True).as_matrix()[2, 2]
+        assert np.arccos(min(1.0, upright)) == pytest.approx(tilt, abs=0.02 if tilt else 1e-3)
+
+
+def test_a_grasp_has_the_object_between_the_fingers_and_no_further_than_that(lift_demos: list[Demo]) -> None:
+    part = segment(lift_demos[0], LIFT)[0]
+    demo = replace(part.demo, target=compose(part.demo.target, [0.007, 0.012, 0.0, 1.0, 0.0, 0.0, 0.0]))
+    library = Repertoire([replace(part, demo=demo)], LIFT, LIFT.subtasks[0], PANDA.chain)
+    moved = cube(0.55, -0.06, yaw=0.4)
+    for centre in (0.03, 0.0):
+        for candidate in found(library, situation(moved), PlanOptions(centre=centre)):
+            tool = candidate.tool()[part.event - part.start]
+            x, y, _ = compose(inverse(tool), moved)[:3]
+            assert abs(y) < 1e-9 if centre else abs(y) > 0.007
+            assert abs(x) > 0.002
 
 
 def test_the_best_demos_come_first_in_an_order_of_the_stream(lifts: Repertoire) -> None:
@@ -137,7 +176,7 @@ def groceries() -> list[list[Segment]]:
 
 @pytest.mark.parametrize("cast", PICK.casts(), ids=lambda cast: cast["target"])
 def test_a_demo_serves_only_objects_of_the_make_it_shows(groceries: list[list[Segment]], cast: dict[str, str]) -> None:
-    library = Library(groceries, PICK)
+    library = Library(groceries, PICK, PANDA.chain)
     for k in range(len(PICK.subtasks)):
         found = library.of(k, cast).segments
         assert len(found) >= 2
@@ -146,7 +185,7 @@ def test_a_demo_serves_only_objects_of_the_make_it_shows(groceries: list[list[Se
 
 
 def test_a_demo_of_a_cube_serves_every_cube_of_its_size(lift_demos: list[Demo]) -> None:
-    library = Library([segment(demo, LIFT) for demo in lift_demos], LIFT)
+    library = Library([segment(demo, LIFT) for demo in lift_demos], LIFT, PANDA.chain)
     for cast in LIFT.casts():
         assert [s.demo.index for s in library.of(0, cast).segments] == [0, 1, 2]
 
@@ -154,12 +193,12 @@ def test_a_demo_of_a_cube_serves_every_cube_of_its_size(lift_demos: list[Demo]) 
 def test_an_object_that_no_demo_shows_is_named(groceries: list[list[Segment]]) -> None:
     without = [parts for parts in groceries if parts[0].demo.roles["target"] not in ("can", "milk")]
     with pytest.raises(InputError, match=r"no demo shows subtask 'grasp' of 'pick_place' for 'milk', 'can'"):
-        Library(without, PICK)
+        Library(without, PICK, PANDA.chain)
 
 
 @pytest.mark.parametrize("cast", PICK.casts(), ids=lambda cast: cast["target"])
 def test_the_turns_are_those_of_what_is_handled(groceries: list[list[Segment]], cast: dict[str, str]) -> None:
-    library = Library(groceries, PICK)
+    library = Library(groceries, PICK, PANDA.chain)
     turns = 8 if cast["target"] == "can" else 2
     assert len(library.of(0, cast).turns) == turns
     assert len(library.of(1, cast).held_turns) == turns

@@ -17,7 +17,7 @@ OPTIONS = PlanOptions()
 
 @pytest.fixture(scope="module")
 def lifts(lift_demos: list[Demo]) -> Repertoire:
-    return Repertoire([segment(d, LIFT)[0] for d in lift_demos], LIFT, LIFT.subtasks[0])
+    return Repertoire([segment(d, LIFT)[0] for d in lift_demos], LIFT, LIFT.subtasks[0], PANDA.chain)
 
 
 def found(repertoire: Repertoire, where: Situation, seed: int = 0) -> list[Candidate]:
