@@ -12,7 +12,7 @@ from generators.options import PlanOptions
 from generators.perception import Perception
 from generators.rendering import Drawing
 from handful import InputError
-from scenes.workspace import Workspace
+from scenes.workspace import TIMESTEP, Workspace, check_timestep
 from trajectories import Episode
 
 
@@ -30,12 +30,15 @@ class Options:
     segmentation: bool = False
     # Looks of each kept episode.
     appearances: int = 1
+    # Length of a physics step [s].
+    physics_step: float = TIMESTEP
     threads: int = 1
 
     def __post_init__(self) -> None:
         for name in ("appearances", "threads"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} must be at least 1, got {getattr(self, name)}")
+        check_timestep(self.physics_step)
 
     @property
     def drawing(self) -> Drawing | None:

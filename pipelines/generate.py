@@ -134,7 +134,7 @@ def make_chunk(job: ChunkJob) -> dict[str, Any]:
 
 @lru_cache(maxsize=2)
 def _engine(task: str, demos: str, seed: int, config: GenerationConfig, embodiment: str = PANDA) -> Engine:
-    workspace = build_workspace(task, embodiment)
+    workspace = build_workspace(task, embodiment, config.engine.physics_step)
     seeds = load_demos(demos, workspace.task, CONTROL_RATE)
     return Engine(workspace, seeds, config.scenes_from(), seed, config.engine)
 
@@ -184,8 +184,8 @@ def run(
         patience: a chunk that takes longer, and 20 times longer than usual, is stopped and tried again [s]; None: 300.
 
     Returns:
-        attempts, kept, scenes, generation_rate, first_try_rate, seconds, kept_per_hour, mean_duration, outcomes, latched,
-        quarantined, store.
+        attempts, kept, scenes, generation_rate, first_try_rate, seconds, kept_per_hour, mean_duration, outcomes,
+        latched, quarantined, store.
 
     Raises:
         InputError: anything asked for that cannot be; before work starts.

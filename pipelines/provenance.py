@@ -21,7 +21,7 @@ from pipelines.generate import BUNDLED, CONTROL_RATE, PANDA, digest_of_demos
 from scenes.domains import Domain
 from scenes.randomization import Randomization
 from scenes.task import split_task
-from scenes.workspace import build_workspace, workspace_of
+from scenes.workspace import TIMESTEP, build_workspace, workspace_of
 from trajectories import Episode
 from trajectories.ancestry import Plan, lineages, plans_beneath
 from trajectories.dataset import Dataset
@@ -91,7 +91,8 @@ def _engine(text: str, demos: str, draw: bool) -> Engine:
                 f"it was made with {name} {plan['versions'].get(name)}, and here is {version}: only the same version "
                 "makes the same bytes"
             )
-    workspace = build_workspace(plan["task"], plan.get("embodiment", PANDA))
+    timestep = plan["config"]["engine"].get("physics_step", TIMESTEP)
+    workspace = build_workspace(plan["task"], plan.get("embodiment", PANDA), timestep)
     if workspace.model_hash != plan["model"]:
         raise InputError(
             f"it was made with another model of '{plan['task']}' ({plan['model'][:12]}, not "

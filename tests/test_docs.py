@@ -435,7 +435,8 @@ def test_the_options_of_generation_are_the_codes() -> None:
         expected.append((f"engine.perception.{field.name}", str(field.default), str(field.default)))
     config = GenerationConfig()
     rest: dict[str, Any] = {
-        f"engine.{name}": getattr(config.engine, name) for name in ("depth", "segmentation", "appearances", "threads")
+        f"engine.{name}": getattr(config.engine, name)
+        for name in ("depth", "segmentation", "appearances", "physics_step", "threads")
     }
     rest |= {"chunk": config.chunk, "domain": config.domain}
     rest["randomization"] = config.randomization
@@ -450,6 +451,7 @@ def test_the_options_of_generation_are_the_codes() -> None:
         "depth",
         "segmentation",
         "appearances",
+        "physics_step",
         "threads",
         "cameras",
         "resolution",

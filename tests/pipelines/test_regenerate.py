@@ -12,6 +12,7 @@ from pipelines.configuration import resolve
 from pipelines.inspection import Remaking, inspect
 from pipelines.progress import Reporter
 from pipelines.regenerate import spread
+from scenes.workspace import build_workspace, workspace_of
 from sim import rendering
 from trajectories import Episode, Store, open_dataset
 from trajectories.compaction import compact
@@ -55,6 +56,19 @@ def test_what_was_compacted_drawn_again_and_filtered_does_too(generated: Store, 
     assert [open_dataset(tmp_path / "view").meta(number).look for number in range(3)] == [1, 0, 1]
     made = again(tmp_path / "view", 3, seed=1)
     assert (made.episodes, made.equal, made.images) == (3, 3, "compared")
+
+
+def test_what_was_made_in_other_physics_steps_is_made_again_in_these(tmp_path: Path) -> None:
+    out = tmp_path / "longer"
+    generate.run(
+        "lift", None, out, 2, None, ("front",), 32, 0, 3, None, "handful", False, ["engine.physics_step=0.0025"], QUIET
+    )  # fmt: skip
+    episode = Store.open(out).episode(0)
+    assert np.diff(episode.arrays["state"][:, 0]) == pytest.approx(0.05)
+    workspace = workspace_of(episode.meta)
+    assert workspace.model.opt.timestep == 0.0025
+    assert workspace.model_hash == episode.meta.model_hash != build_workspace("lift").model_hash
+    assert again(out).to_json() == {"episodes": 2, "equal": 2, "images": "compared", "different": []}
 
 
 def tampered(source: Store, out: Path, **changes: np.ndarray) -> Path:
