@@ -17,6 +17,7 @@ import numpy as np
 
 from handful import InputError, random_stream
 from pipelines.configuration import resolve, to_plain
+from pipelines.leaks import training_leaks
 from pipelines.pictures import captioned, side_by_side, write_video
 from pipelines.progress import Reporter
 from pipelines.runs import video_name
@@ -97,6 +98,8 @@ def run(
     taught = sorted({name for source in policy.record["sources"] for name in source["tasks"]})
     if task not in taught:
         progress.say(f"note: this policy was trained on {', '.join(taught)}; it has never seen '{task}'")
+    for note in training_leaks(policy.record["sources"], wanted):
+        progress.say(f"note: {note}")
     folder = Path(out)
     (folder / "videos").mkdir(parents=True, exist_ok=True)
     table = EpisodeTable(folder / "episodes.jsonl", _settings(policy, workspace, task, seed, config))
