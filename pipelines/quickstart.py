@@ -8,15 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from generators.rendering import render_episodes
 from handful import InputError
-from pipelines import generate, rollouts, scenes, training
+from pipelines import generate, rerender, rollouts, scenes, training
 from pipelines.configuration import resolve
 from pipelines.doctor import cores, machine
 from pipelines.progress import Reporter
 from pipelines.report import write_report
-from scenes.workspace import build_workspace
-from trajectories import Store
+from pipelines.rerender import RenderConfig
 
 
 @dataclass(frozen=True)
@@ -74,7 +72,7 @@ def run(out: str | Path, progress: Reporter, overrides: list[str]) -> dict[str, 
     progress.say(f"2/4 train a policy for {config.minutes:g} minutes")
     data = [f"{folder / 'store'}:{1 - config.demo_share:g}"]
     if config.demo_share > 0:
-        data.append(f"{_rendered_demos(config, folder)}:{config.demo_share:g}")
+        data.append(f"{_rendered_demos(config, folder, progress)}:{config.demo_share:g}")
     trained = training.run(data, folder / "training", config.preset, config.minutes, list(config.policy), progress)
 
     progress.say(f"3/4 evaluate it in {config.episodes} scenes each of: {', '.join(config.domains)}")
@@ -119,21 +117,11 @@ def _generate(config: QuickstartConfig, folder: Path, progress: Reporter) -> dic
     return result
 
 
-def _rendered_demos(config: QuickstartConfig, folder: Path) -> Path:
+def _rendered_demos(config: QuickstartConfig, folder: Path, progress: Reporter) -> Path:
     """The bundled demos with images, so that they can be trained on beside what was made from them."""
-    path = folder / "demos"
-    source = Store.open(generate.BUNDLED / config.task)
-    plan = {
-        "kind": "rendering",
-        "of": generate.digest_of_demos(generate.BUNDLED / config.task),
-        "cameras": list(config.cameras),
-        "resolution": config.resolution,
-    }
-    store = Store.create(path, plan)
-    if not store.committed():
-        episodes = [source.episode(i) for i in range(len(source))]
-        drawn = render_episodes(build_workspace(config.task), episodes, config.cameras, config.resolution)
-        store.commit(0, drawn, source.scene_records())
+    path, source = folder / "demos", generate.BUNDLED / config.task
+    workers = config.workers or cores()
+    rerender.run(source, path, config.cameras, config.resolution, 1, workers, None, RenderConfig(), progress)
     return path
 
 
@@ -143,6 +131,8 @@ def _commands(config: QuickstartConfig, folder: Path) -> list[str]:
     return [
         f"handful generate --task {config.task} --count {config.count} --cameras {','.join(config.cameras)} "
         f"--resolution {config.resolution} --seed {config.seed} --out {folder}/store",
+        f"handful render demos/{config.task} --cameras {','.join(config.cameras)} "
+        f"--resolution {config.resolution} --out {folder}/demos",
         f"handful train --data {folder}/store:{1 - config.demo_share:g} --data {folder}/demos:{config.demo_share:g} "
         f"--preset {config.preset} --minutes {config.minutes:g} --out {folder}/training",
         f"handful evaluate {folder}/training --task {config.task} {domains} --episodes {config.episodes} "
