@@ -114,9 +114,19 @@ def _source_steps(recording: Recording, key: str) -> Breach | None:
     return _where(back | half, f"{back.sum():,} steps do not go on; {half.sum():,} have a demo or a step alone")
 
 
+def _first_correction(recording: Recording) -> int:
+    """The step from which on an episode may go back to mend what failed: where its second try begins, or its end."""
+    tries = recording.meta.extra.get("tries")
+    if isinstance(tries, list) and len(tries) > 1 and isinstance(tries[1], list) and len(tries[1]) == 2:
+        return int(tries[1][1])
+    return len(recording.arrays["subtask"])
+
+
 def _subtask_order(recording: Recording, key: str) -> Breach | None:
     subtask = recording.arrays[key].astype(np.int64)
-    wrong = np.concatenate([subtask[:1] < 0, (np.diff(subtask) < 0) | (subtask[1:] < 0)])
+    back = np.diff(subtask) < 0
+    back[max(0, _first_correction(recording) - 1) :] = False
+    wrong = np.concatenate([subtask[:1] < 0, back | (subtask[1:] < 0)])
     first = int(np.argmax(wrong))
     detail = f"it goes from {subtask[first - 1]} to {subtask[first]}" if first else f"it begins with {subtask[0]}"
     return _where(wrong, detail)
@@ -267,7 +277,13 @@ RULES: tuple[Rule, ...] = (
     Rule("unit_quaternion", "error", _POSES, "quaternions have norm 1", _unit_quaternion),
     Rule("placeholder_pose", "error", _POSES, "no pose is exactly that of the robot's base", _placeholder_pose),
     Rule("clock", "error", ("state",), "time goes on by one control step at a time", _clock),
-    Rule("subtask_order", "error", ("subtask",), "subtasks are counted from 0 and never go back", _subtask_order),
+    Rule(
+        "subtask_order",
+        "error",
+        ("subtask",),
+        "subtasks are counted from 0 and never go back, but to mend a failure",
+        _subtask_order,
+    ),
     Rule("gripper_range", "error", _GRIPPER, "gripper openings are in [0, 1]", _gripper_range),
     Rule("joint_limits", "error", _JOINTS, "joints and targets are within the arm's limits", _joint_limits, True),
     Rule("blank_images", "error", _IMAGES, "no camera shows one colour for long", _blank_images),

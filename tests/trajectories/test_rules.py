@@ -146,6 +146,13 @@ def test_what_is_spoilt_breaks_exactly_its_rule(clean, name, spoil, said):
     assert said in found[name][0]
 
 
+@pytest.mark.parametrize(("begins", "allowed"), [(80, True), (95, False)])
+def test_a_subtask_is_done_again_only_to_mend_a_failure(clean, begins, allowed):
+    put("subtask", slice(90, None), 0)(clean)
+    mended = replace(clean.meta, extra={"tries": [[0, 0], [1, begins]]})
+    assert ("subtask_order" not in broken(replace(clean, meta=mended))) is allowed
+
+
 def test_joints_beyond_their_limits(clean):
     spoilt = replace(clean, limits=replace(LIMITS, upper=np.array([3, 3, 3, 3, 3, 3, 1.0])))
     found = broken(spoilt)
