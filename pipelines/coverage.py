@@ -1,7 +1,7 @@
 """What a data set covers of what its scenes were drawn from: `handful inspect --coverage`, and the table of axes."""
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +9,13 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from generators.looks import LOOK_AXES
+from pipelines.rerender import KIND as RENDERING
 from pipelines.tables import scenes_text
 from scenes.domains import domain_names, get_domain
 from scenes.randomization import AXES, Randomization
 from scenes.randomization.coverage import STRETCHES, AxisCoverage, coverage
+from trajectories.ancestry import Plan, lines_beneath
 from trajectories.dataset import Dataset
 
 _BLOCKS = " ▁▂▃▄▅▆▇█"
@@ -29,10 +32,22 @@ def coverage_of(dataset: Dataset) -> dict[str, list[AxisCoverage]]:
         meta = dataset.meta(episode)
         ledgers[meta.domain].append(meta.ledger)
     drawn_from = {name: get_domain(name).randomization for name in ledgers if name in domain_names()}
-    if "randomization" in dataset.plan:
-        # A generated store says itself what it was drawn from.
-        drawn_from[dataset.plan["config"]["domain"]] = Randomization(dataset.plan["randomization"])
+    for line in lines_beneath(dataset):
+        # A generated store says itself what it was drawn from, and one that was drawn again what its looks were.
+        if "randomization" in line[-1]:
+            drawn_from[line[-1]["config"]["domain"]] = _drawn_from(line)
     return {name: coverage(kept, drawn_from[name]) for name, kept in ledgers.items() if name in drawn_from}
+
+
+def _drawn_from(line: Sequence[Plan]) -> Randomization:
+    """What scenes were drawn from, and the looks in which they are seen now."""
+    drawn = Randomization(line[-1]["randomization"])
+    for plan in reversed(line):
+        if plan["kind"] == RENDERING:
+            looks = plan["looks"]
+            seen = drawn if looks["domain"] is None else get_domain(looks["domain"]).randomization
+            drawn = drawn.with_({axis: seen[axis] for axis in LOOK_AXES}).with_(looks["randomization"])
+    return drawn
 
 
 def coverage_table(found: dict[str, list[AxisCoverage]]) -> RenderableType:

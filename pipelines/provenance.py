@@ -23,7 +23,7 @@ from scenes.randomization import Randomization
 from scenes.task import split_task
 from scenes.workspace import TIMESTEP, build_workspace, workspace_of
 from trajectories import Episode
-from trajectories.ancestry import Plan, lineages, plans_beneath
+from trajectories.ancestry import Plan, lineages, lines_beneath
 from trajectories.dataset import Dataset
 
 # Of a try that is looked at [pixels].
@@ -119,7 +119,7 @@ def tries_of(dataset: Dataset, scene: int, demos: Path | None) -> list[Episode]:
     Raises:
         InputError: no such scene was tried, or what it was made from is not what there is here.
     """
-    plans = plans_beneath(dataset)
+    plans = [line[-1] for line in lines_beneath(dataset)]
     if len(plans) != 1:
         raise InputError(f"'{dataset.path}' holds scenes of {len(plans)} stores; say of which: give that store itself")
     (plan,) = plans

@@ -24,10 +24,10 @@ def lineages(dataset: Dataset, episode: int) -> list[tuple[Plan, ...]]:
     return [line for line in _lines(store.plan) if _began(line[-1], meta)]
 
 
-def plans_beneath(dataset: Dataset) -> list[Plan]:
-    """The plan of every store that began something which a data set holds."""
+def lines_beneath(dataset: Dataset) -> list[tuple[Plan, ...]]:
+    """Every way in which what a data set holds came to be, as `lineages` has it for one episode."""
     stores: list[Dataset] = list(dataset.stores) if isinstance(dataset, View) else [dataset]
-    return [line[-1] for store in stores for line in _lines(store.plan)]
+    return [line for store in stores for line in _lines(store.plan)]
 
 
 def _lines(plan: Plan) -> Iterator[tuple[Plan, ...]]:

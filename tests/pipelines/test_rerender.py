@@ -10,6 +10,7 @@ import pytest
 from handful import InputError
 from pipelines import generate, rerender
 from pipelines.configuration import resolve
+from pipelines.coverage import coverage_of
 from pipelines.progress import Reporter
 from pipelines.regenerate import regenerate
 from tests.pipelines.test_generate import tree
@@ -164,6 +165,16 @@ def test_chosen_axes_alone_are_drawn_anew(generated: Store, tmp_path: Path) -> N
     meant = generated.meta(0).ledger
     meant["appearance"]["table_hue"] = 0.3
     assert seen.ledger == meant
+
+
+def test_coverage_is_of_what_the_looks_were_drawn_from(generated: Store, tmp_path: Path) -> None:
+    seen = render(generated.path, tmp_path / "hue", "randomization.table_hue=[0.2,0.4]")
+    found = {axis.axis: axis for axis in coverage_of(seen)["sim"]}
+    before = {axis.axis: axis for axis in coverage_of(generated)["sim"]}
+    assert found["table_hue"].values == len(generated)
+    assert found["table_hue"].outside == 0
+    assert found["table_hue"] != before["table_hue"]
+    assert found["table_friction"] == before["table_friction"]
 
 
 def test_looks_of_another_domain(tmp_path: Path) -> None:
