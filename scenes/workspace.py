@@ -132,11 +132,16 @@ def build_workspace(task_name: str, embodiment: str = "panda", timestep: float =
         InputError: `timestep` is out of range, or the control period is no whole number of such steps.
     """
     check_timestep(timestep)
-    return _build(task_name, embodiment, timestep)
+    return _cached(task_name, embodiment, timestep)
 
 
 @lru_cache(maxsize=8)
-def _build(task_name: str, embodiment: str, timestep: float) -> Workspace:
+def _cached(task_name: str, embodiment: str, timestep: float) -> Workspace:
+    return compile_workspace(task_name, embodiment, timestep)
+
+
+def compile_workspace(task_name: str, embodiment: str = "panda", timestep: float = TIMESTEP) -> Workspace:
+    """The same as `build_workspace`, compiled anew whatever was compiled before."""
     task, robot = get_task(task_name), get_embodiment(embodiment)
     spec = mujoco.MjSpec()
     spec.modelname = f"handful_{task.name}"
