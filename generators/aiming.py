@@ -65,5 +65,6 @@ def placed(segment: Segment, task: Task, subtask: Subtask) -> tuple[Array, Array
         return shown, shown, np.inf
     righted = shown.copy()
     righted[:2] = wanted[:2]
-    righted[3:] = quat_multiply(quat_from_rotvec(axis / max(np.linalg.norm(axis), 1e-12) * tilt), shown[3:])
+    unit = axis / np.maximum(np.linalg.norm(axis), 1e-12)
+    righted[3:] = quat_multiply(quat_from_rotvec(unit * tilt), shown[3:])
     return shown, righted, float(np.linalg.norm(shown[:2] - wanted[:2]))

@@ -56,15 +56,17 @@ def gap(a: Boxes, b: Boxes) -> Array:
     turn_a, turn_b = matrix_from_quat(a.pose[..., 3:]), matrix_from_quat(b.pose[..., 3:])
     away = b.pose[..., :3] - a.pose[..., :3]
     # By component, in a's frame: where b is, and its axes as columns.
-    at = [sum(turn_a[..., k, i] * away[..., k] for k in range(3)) for i in range(3)]
-    axis = [[sum(turn_a[..., k, i] * turn_b[..., k, j] for k in range(3)) for j in range(3)] for i in range(3)]
+    at = [_dot(turn_a[..., i], away) for i in range(3)]
+    axis = [[_dot(turn_a[..., i], turn_b[..., j]) for j in range(3)] for i in range(3)]
     size = [[np.abs(axis[i][j]) for j in range(3)] for i in range(3)]
     ha, hb = [a.half[..., i] for i in range(3)], [b.half[..., i] for i in range(3)]
-    found = np.full(np.broadcast_shapes(at[0].shape), -np.inf)
+    found = np.full(at[0].shape, -np.inf)
     for i in range(3):
-        found = np.maximum(found, np.abs(at[i]) - ha[i] - sum(hb[j] * size[i][j] for j in range(3)))
-        along = np.abs(sum(at[k] * axis[k][i] for k in range(3)))
-        found = np.maximum(found, along - hb[i] - sum(ha[k] * size[k][i] for k in range(3)))
+        reach = hb[0] * size[i][0] + hb[1] * size[i][1] + hb[2] * size[i][2]
+        found = np.maximum(found, np.abs(at[i]) - ha[i] - reach)
+        along = np.abs(at[0] * axis[0][i] + at[1] * axis[1][i] + at[2] * axis[2][i])
+        reach = ha[0] * size[0][i] + ha[1] * size[1][i] + ha[2] * size[2][i]
+        found = np.maximum(found, along - hb[i] - reach)
     for i in range(3):
         i1, i2 = (i + 1) % 3, (i + 2) % 3
         for j in range(3):
@@ -75,3 +77,9 @@ def gap(a: Boxes, b: Boxes) -> Array:
             reach = ha[i1] * size[i2][j] + ha[i2] * size[i1][j] + hb[j1] * size[i][j2] + hb[j2] * size[i][j1]
             found = np.where(length > 1e-3, np.maximum(found, (way - reach) / np.maximum(length, 1e-3)), found)
     return found
+
+
+def _dot(a: Array, b: Array) -> Array:
+    """Products (...,) of vectors (..., 3), by component."""
+    product: Array = a[..., 0] * b[..., 0] + a[..., 1] * b[..., 1] + a[..., 2] * b[..., 2]
+    return product

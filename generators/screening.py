@@ -1,7 +1,5 @@
 """Screening of tool paths without physics: how near the hand and what it holds come to the table and to objects."""
 
-from functools import lru_cache
-
 import numpy as np
 
 from generators.boxes import Boxes, around, gap
@@ -15,6 +13,8 @@ from sim.transforms import IDENTITY_POSE, Array, compose, inverse, quat_rotate
 _STRIDE = 2
 # Fingers reach their opening within so many control steps of the command.
 _TRAIL = 6
+# Boxes of a hand: its palm, two fingers.
+_HAND = 3
 
 
 def room(
@@ -38,25 +38,23 @@ def room(
     """
     hand, gripper = situation.hand, trailing(gripper)
     over = fingertip_clearance(tool, gripper, situation.table_height, hand) - options.table_clearance
-    steps = np.unique(np.append(np.arange(0, len(tool), _STRIDE), len(tool) - 1))
+    steps = np.append(np.arange(0, len(tool) - 1, _STRIDE), len(tool) - 1)
+    moving = _moving(situation, np.concatenate([[situation.gripper], gripper[steps]]))
+    others = _standing(situation)
+    if len(others.half) == 0:
+        return over, over
     poses = np.concatenate([situation.tool[None], tool[steps]])
-    palm, fingers = _hand(hand, np.concatenate([[situation.gripper], gripper[steps]]))
-    wide = np.concatenate([[0.0], sway[steps]])[:, None, None]
-    hard = ease = over
-    if situation.obstacles:
-        others = _placed(situation.obstacles, situation.poses)
-        palms = gap(_each(palm.at(poses)), others) - options.palm_clearance
-        hard = min(hard, float(palms[1:].min()))
-        ease = min(ease, _least(palms, wide), _least(gap(_each(fingers.at(poses)), others), wide))
-        if situation.held is not None:
-            load = _load(situation)
-            before = np.concatenate([[True], steps < event])
-            ease = min(ease, _least(gap(_each(load.at(poses[before])), others), wide[before]))
+    at = moving.at(poses)
+    gaps = gap(Boxes(at.pose[:, :, None], at.half[:, :, None]), others)  # (T, A, B)
     if situation.held is not None:
-        before = np.concatenate([[True], steps < met])
-        onto = around(situation.reference_prop).at(situation.reference)
-        ease = min(ease, _least(gap(_each(_load(situation).at(poses[before])), onto), wide[before]))
-    return hard, ease
+        goal = len(around(situation.reference_prop).half)
+        # The hand may be near what it puts something on, and that may be near all else once it is let go.
+        gaps[:, :_HAND, len(others.half) - goal :] = np.inf
+        gaps[1:, _HAND:][steps >= event] = np.inf
+        gaps[1:, _HAND:, len(others.half) - goal :][steps >= met] = np.inf
+    gaps[:, 0] -= options.palm_clearance
+    asked = np.minimum(sway[steps][:, None, None], gaps[:1])
+    return min(over, float(gaps[1:, 0].min())), min(over, float((gaps[1:] - asked).min()))
 
 
 def trailing(gripper: Array) -> Array:
@@ -65,44 +63,35 @@ def trailing(gripper: Array) -> Array:
     return np.lib.stride_tricks.sliding_window_view(padded, _TRAIL + 1).max(axis=1)
 
 
-def _least(gaps: Array, sway: Array) -> float:
-    """The least room of pairs (T, A, B), the first row of which is where they begin."""
-    asked = np.minimum(sway, gaps[:1])
-    return float((gaps - asked)[1:].min(initial=np.inf))
-
-
-def _each(boxes: Boxes) -> Boxes:
-    """Boxes (..., A) to be paired with others (B,): (..., A, 1)."""
-    return Boxes(boxes.pose[..., None, :], boxes.half[..., None, :])
-
-
-def _placed(props: tuple[Prop, ...], poses: Array) -> Boxes:
-    """The boxes of all props at poses (K, 7), (B,)."""
-    found = [around(prop).at(pose) for prop, pose in zip(props, poses, strict=True)]
-    return Boxes(np.concatenate([boxes.pose for boxes in found]), np.concatenate([boxes.half for boxes in found]))
-
-
-def _load(situation: Situation) -> Boxes:
-    """The boxes of what is held, in the tool's frame."""
-    assert situation.held is not None  # asked only while placing
-    assert situation.held_prop is not None
-    return around(situation.held_prop).at(compose(inverse(situation.tool), situation.held))
-
-
-@lru_cache(maxsize=8)
-def _palm(hand: HandShape) -> Boxes:
-    return Boxes(np.array([[*hand.palm_centre, 1.0, 0.0, 0.0, 0.0]]), np.array([hand.palm_half]))
-
-
-def _hand(hand: HandShape, opening: Array) -> tuple[Boxes, Boxes]:
-    """The palm's box (1,), and those of both fingers at openings (T,), (T, 2); in the tool's frame."""
+def _moving(situation: Situation, opening: Array) -> Boxes:
+    """What moves with the tool, in its frame, at openings (T,): palm, both fingers, what is held; (T, A)."""
+    hand = situation.hand
     top = hand.palm_centre[2] + hand.palm_half[2]
-    pose = np.zeros((len(opening), 2, 7))
-    pose[..., 1] = np.multiply.outer(hand.reach * opening + hand.tip_depth / 2, [-1.0, 1.0])
-    pose[..., 2] = (top + hand.tip_length) / 2
-    pose[..., 3] = 1.0
-    half = np.array([hand.tip_half_width, hand.tip_depth / 2, (hand.tip_length - top) / 2])
-    return _palm(hand), Boxes(pose, np.broadcast_to(half, (1, 2, 3)))
+    load = Boxes(np.zeros((0, 7)), np.zeros((0, 3)))
+    if situation.held is not None:
+        assert situation.held_prop is not None  # it is in the gripper
+        load = around(situation.held_prop).at(compose(inverse(situation.tool), situation.held))
+    pose = np.zeros((len(opening), _HAND + len(load.half), 7))
+    pose[:, :_HAND, 3] = 1.0
+    pose[:, 0, :3] = hand.palm_centre
+    pose[:, 1:_HAND, 1] = np.multiply.outer(hand.reach * opening + hand.tip_depth / 2, [-1.0, 1.0])
+    pose[:, 1:_HAND, 2] = (top + hand.tip_length) / 2
+    pose[:, _HAND:] = load.pose
+    finger = [hand.tip_half_width, hand.tip_depth / 2, (hand.tip_length - top) / 2]
+    return Boxes(pose, np.concatenate([[hand.palm_half, finger, finger], load.half]))
+
+
+def _standing(situation: Situation) -> Boxes:
+    """What stands about, (B,): the boxes of the obstacles and then, while placing, those of the reference object."""
+    things = list(zip(situation.obstacles, situation.poses, strict=True))
+    if situation.held is not None:
+        things.append((situation.reference_prop, situation.reference))
+    found = [around(prop).at(pose) for prop, pose in things]
+    none = np.zeros((0, 7))
+    return Boxes(
+        np.concatenate([none, *(boxes.pose for boxes in found)]),
+        np.concatenate([none[:, :3], *(boxes.half for boxes in found)]),
+    )
 
 
 def fingertip_clearance(poses: Array, gripper: Array, table_height: float, hand: HandShape) -> float:

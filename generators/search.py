@@ -76,7 +76,8 @@ class Search:
         layouts = [lay_out(candidate, situation, plan) for candidate in candidates]
         if not plan.screening:
             return layouts, []
-        easy, tight = [], []
+        easy: list[Layout] = []
+        tight: list[Layout] = []
         for layout in layouts:
             sway = self._sway[np.minimum(layout.away, len(self._sway) - 1)]
             hard, ease = room(layout.tool, layout.gripper, layout.event, layout.met, sway, situation, plan)
