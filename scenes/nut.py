@@ -8,7 +8,7 @@ it too, but there it is misplaced.
 import numpy as np
 
 from scenes.distractors import DISTRACTORS
-from scenes.placement import Region
+from scenes.placement import Region, place, radius
 from scenes.props import Prop, Shape, turns_about_z
 from scenes.task import Reset, Subtask, Task, World, pick
 from sim.transforms import Array, quat_rotate
@@ -20,6 +20,7 @@ MASS = 0.08  # [kg]
 
 # How far the nut's middle may stand off the peg's, and how high above lying flat [m].
 OFFSET, HEIGHT_TOLERANCE = 0.009, 0.004
+_BESIDE = 0.005  # kept free beside the handle of a nut that is let down [m]
 _UPRIGHT = np.cos(np.radians(5.0))
 _STEEL = (0.42, 0.44, 0.48, 1.0)
 
@@ -88,7 +89,7 @@ class Square(Task):
             },
         ),
     }
-    # The handle sticks out over the table: what stands within its reach of a peg would be struck.
+    # The handle sticks out over the table: a peg or a nut within its reach of a peg would be struck.
     apart = 0.115
     sentences = (
         "put the square nut on the square peg",
@@ -113,6 +114,13 @@ class Square(Task):
         "insert the square peg into the hole of the nut",
         "mount the square nut where it belongs",
     )
+
+    def draw_poses(self, rng: np.random.Generator) -> dict[str, Array]:
+        """Draw where the objects stand; distractors out of reach of the handle of a nut on a peg, see `Task`."""
+        own = place(type(self).props, self.regions(), rng, self.apart)
+        reach = float(np.hypot(HANDLE[1], HANDLE[2])) + max((radius(d) for d in self.reset.distractors), default=0.0)
+        taken = [(self.prop(name), pose) for name, pose in own.items()]
+        return {**own, **place(self.reset.distractors, self.regions(), rng, reach + _BESIDE, taken)}
 
     def casts(self) -> tuple[dict[str, str], ...]:
         """There is one nut and one square peg."""

@@ -7,6 +7,7 @@ from scipy.spatial.transform import Rotation
 
 from scenes.domains import NONE
 from scenes.nut import HALF, HANDLE, HEIGHT, HOLE, PEG, PEG_HEIGHT, Square
+from scenes.placement import place
 from scenes.scene import draw_scene, load_scenes
 from scenes.task import World, get_task
 from scenes.workspace import Workspace, build_workspace
@@ -130,3 +131,25 @@ def test_the_nut_is_held_by_its_handle_either_way_round() -> None:
         assert HALF < HANDLE[0] + 0.01 < grasp[0] < HANDLE[1]
         assert grasp[1] == 0.0
     assert nut.hold_distance(pose(0.5, 0.0, 0.0)[0], np.array([0.5 + nut.grasps[0][0], 0.0, 0.004])) < 1e-9
+
+
+@pytest.mark.parametrize("level", ["D1", "D2"])
+def test_a_nut_on_its_peg_strikes_no_distractor_whichever_way_its_handle_points(level: str) -> None:
+    task = get_task(f"square:{level}")
+    handle = np.hypot(HANDLE[1], HANDLE[2])
+    for seed in range(60):
+        poses = task.draw_poses(np.random.default_rng(seed))
+        assert set(poses) == set(task.objects)
+        for prop in task.reset.distractors:
+            for peg in ("square_peg", "round_peg"):
+                away = np.linalg.norm(poses[prop.name][:2] - poses[peg][:2])
+                assert away > handle + np.hypot(*prop.half[:2])
+
+
+def test_distractors_move_nothing_of_the_tasks_own() -> None:
+    task, region = get_task("square:D1"), get_task("square:D1").regions()
+    for seed in range(20):
+        poses = task.draw_poses(np.random.default_rng(seed))
+        own = place(type(task).props, region, np.random.default_rng(seed), task.apart)
+        for name, where in own.items():
+            np.testing.assert_array_equal(poses[name], where)
