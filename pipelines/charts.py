@@ -128,6 +128,45 @@ def curves(series: Mapping[str, Sequence[tuple[float, float]]], x_label: str, y_
     return _svg(width, bottom + 52 + 20 * len(finite), y_label, described, parts)
 
 
+def places(title: str, good: Sequence[Sequence[float]], bad: Sequence[Sequence[float]]) -> Markup:
+    """Where something started in scenes that were kept and in others: the table from above, the robot below.
+
+    Args:
+        title: what it is.
+        good: places (x, y) in the base frame [m], of scenes that were kept.
+        bad: those of the others.
+    """
+    left, top, side, width = 44, 26, 210, 270
+    both = [*good, *bad]
+    middle = [(min(p[k] for p in both) + max(p[k] for p in both)) / 2 for k in (0, 1)]
+    reach = max(0.02, *(abs(p[k] - middle[k]) for p in both for k in (0, 1))) * 1.08
+    step = next(step for step in (0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 100.0) if reach / step < 3)
+
+    def place(x: float, y: float) -> tuple[float, float]:
+        # y points to the robot's left, so to the left here; x away from it, so up.
+        return left + side * (0.5 - (y - middle[1]) / (2 * reach)), top + side * (0.5 - (x - middle[0]) / (2 * reach))
+
+    parts = [_text(left, 16, f"{title.replace('_', ' ')}: {len(good):,} kept, {len(bad):,} not", strong=True)]
+    for k in (0, 1):
+        first = math.ceil((middle[k] - reach) / step)
+        for tick in (step * n for n in range(first, first + 8) if step * n <= middle[k] + reach):
+            x, y = place(tick, middle[1]) if k == 0 else place(middle[0], tick)
+            if k == 0:
+                parts.append(f'<line x1="{left}" y1="{y:.1f}" x2="{left + side}" y2="{y:.1f}" stroke="{_GRID}"/>')
+                parts.append(_text(left - 6, y + 4, f"{tick:.2f}", "end"))
+            else:
+                parts.append(f'<line x1="{x:.1f}" y1="{top}" x2="{x:.1f}" y2="{top + side}" stroke="{_GRID}"/>')
+                parts.append(_text(x, top + side + 16, f"{tick:.2f}", "middle"))
+    for spots, hue, size in ((good, BLUE, 2.0), (bad, ORANGE, 3.2)):
+        for spot in spots:
+            x, y = place(float(spot[0]), float(spot[1]))
+            parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{size}" fill="{hue}" fill-opacity="0.7"/>')
+    described = (
+        f"{len(good):,} places of scenes that were kept, {len(bad):,} of others, in metres from the robot's base"
+    )
+    return _svg(width, top + side + 26, f"Where {title.replace('_', ' ')} started", described, parts)
+
+
 @dataclass(frozen=True)
 class Point:
     """One policy on a scatter plot: rates in [0, 1], each with its interval."""

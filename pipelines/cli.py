@@ -390,6 +390,9 @@ app.command(epilog=cli_metrics.AGREEMENT)(cli_metrics.agreement)
 def report(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A run folder.")],
     out: Annotated[Path | None, typer.Option("--out", help="HTML file; DIR/report.html if absent.")] = None,
+    demos: Annotated[
+        Path | None, typer.Option("--demos", help="Where the data's seed demos are; else: the bundled ones.")
+    ] = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -397,7 +400,7 @@ def report(
     from pipelines.report import write_report
 
     output = Output(as_json, quiet)
-    page = write_report(folder, out)
+    page = write_report(folder, out, demos)
     output.finish({"report": str(page), "cells": []}, f"report: {page}")
 
 

@@ -9,7 +9,9 @@ import os
 import signal
 import socket
 import threading
+import time
 from collections.abc import Callable, Generator, Hashable
+from heapq import heappop, heappush
 from typing import Any
 
 from handful import InputError, JobError
@@ -31,15 +33,24 @@ def run_on_ray(
         start_ray(address, workers * cpus)
     strikes = Strikes(limits)
     running: dict[Any, tuple[Hashable, Any]] = {}
+    # What was lost with a node, by when to start it again: until Ray has noticed, it sends tasks there.
+    later: list[tuple[float, int, Hashable, Any]] = []
+    lost = 0
     try:
         # Ray's own retries are as blind as they are many: what was lost is started again below, and counted.
         task = ray.remote(_beside).options(num_cpus=cpus, max_retries=0)
-        while queue or running:
+        while queue or running or later:
+            while later and later[0][0] <= time.monotonic():
+                queue.appendleft(heappop(later)[2:])
             while queue and len(running) < workers:
                 key, argument = queue.popleft()
                 reference = task.remote(function, argument, strikes.patience(key), limits, cpus)
                 running[reference] = key, argument
-            finished, _ = ray.wait(list(running), num_returns=1)
+            pause = max(0.0, later[0][0] - time.monotonic()) if later else None
+            if not running:
+                time.sleep(pause or 0.0)
+                continue
+            finished, _ = ray.wait(list(running), num_returns=1, timeout=pause)
             for reference in finished:
                 key, argument = running.pop(reference)
                 answer = _answer(reference)
@@ -50,6 +61,9 @@ def run_on_ray(
                     yield key, answer.value
                 elif (failure := strikes.lost(key, answer)) is not None:
                     yield key, failure
+                elif answer.cause == "node":
+                    lost += 1
+                    heappush(later, (time.monotonic() + strikes.pause(key), lost, key, argument))
                 else:
                     queue.appendleft((key, argument))
     finally:
@@ -81,7 +95,8 @@ def _answer(reference: Any) -> Answer:
     except (ray.exceptions.NodeDiedError, ray.exceptions.LocalRayletDiedError, ray.exceptions.ObjectLostError):
         return Loss("node")
     except ray.exceptions.WorkerCrashedError:
-        return Loss("died", "with its Ray worker")
+        # What the task itself does befalls the process at the worker's side.
+        return Loss("node")
     except ray.exceptions.RayError as error:
         text = " ".join(str(error).split())
         raise JobError(f"Ray cannot run tasks: {type(error).__name__}: {text[:400]}") from error

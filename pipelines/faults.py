@@ -21,7 +21,7 @@ _SENTENCES: dict[Cause, str] = {
     "died": "its process died",
     "hung": "its process hung and was stopped",
     "memory": "it ran out of memory",
-    "node": "its machine was lost",
+    "node": "its Ray worker or node was lost",
     "raised": "it failed",
 }
 # A task may take so many times as long as the median of those that are done.
@@ -31,6 +31,7 @@ _REMEMBERED = 101
 _KNOWN = 5
 # A machine that goes is not the task's fault, but somewhere an end must be.
 MACHINES = 10
+_LONGEST_PAUSE = 60.0  # [s]
 
 
 @dataclass(frozen=True)
@@ -95,6 +96,10 @@ class Strikes:
         usual = SLOWER * statistics.median(self._seconds) if self._seconds else 0.0
         hung = self._lost[task]["hung"] if task in self._lost and len(self._seconds) < _KNOWN else 0
         return max(self.limits.patience, usual) * 2.0**hung
+
+    def pause(self, task: Hashable) -> float:
+        """How long to wait before a task that was lost with its machine is started again [s]."""
+        return min(_LONGEST_PAUSE, 2.0 ** self._lost[task]["node"])
 
     def done(self, task: Hashable, seconds: float) -> None:
         """Note that a task is done, and how long it took [s]."""

@@ -9,7 +9,7 @@ import io
 import json
 import tempfile
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,11 +22,13 @@ from PIL import Image
 from handful import JobError, __version__
 from pipelines import charts
 from pipelines.configuration import project_commit
+from pipelines.generation_page import generation_page
 from pipelines.pictures import write_video
 from pipelines.runs import Run, read_run, video_name
 from pipelines.statistics import wilson_interval
 from pipelines.tables import rate_text
 from pipelines.viewing import store_sheet, video_frames
+from trajectories import Store
 from trajectories.dataset import Dataset
 
 # The page stays below 25 MB: base64 makes 4 bytes of 3.
@@ -48,12 +50,13 @@ class Clip:
     name: str
 
 
-def write_report(folder: Path, out: Path | None = None) -> Path:
+def write_report(folder: Path, out: Path | None = None, seeds: Path | None = None) -> Path:
     """Write the page of a run.
 
     Args:
         folder: the run folder; `pipelines.runs` says what it may hold.
         out: the HTML file; `report.html` in the folder if None.
+        seeds: where the demos are that the store was generated from; None: the task's bundled ones.
 
     Returns:
         The file written.
@@ -62,7 +65,7 @@ def write_report(folder: Path, out: Path | None = None) -> Path:
         InputError: there is no run in the folder.
         JobError: a file of the run is damaged, or the page would be too large to send.
     """
-    page = render(read_run(folder))
+    page = render(read_run(folder), seeds)
     if len(page) >= _PAGE_LIMIT:
         raise JobError(f"the report of '{folder}' would be {len(page) / 1e6:.0f} MB; it must stay below 25 MB")
     out = out or folder / "report.html"
@@ -73,8 +76,11 @@ def write_report(folder: Path, out: Path | None = None) -> Path:
     return out
 
 
-def render(run: Run) -> str:
-    """The page's HTML."""
+def render(run: Run, seeds: Path | None = None) -> str:
+    """The page's HTML; `seeds` as for `write_report`."""
+    account = generation_page(run.store, seeds) if isinstance(run.store, Store) else None
+    budget = _Budget(_VIDEO_BUDGET)
+    examples = [(example.caption, example.name, example.video) for example in account.examples] if account else []
     loader = jinja2.FileSystemLoader(Path(__file__).parent / "templates")
     environment = jinja2.Environment(
         loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -87,7 +93,9 @@ def render(run: Run) -> str:
         title=_title(run),
         headline=_headline(run),
         sheet=_sheet(run),
-        clips=_clips(run),
+        clips=_embedded(_videos(run), budget),
+        account=account,
+        failures=_embedded(examples, budget),
         outcome_bars=_outcome_bars(run),
         counted=_counted(run),
         first_tries=_first_tries(run),
@@ -97,7 +105,7 @@ def render(run: Run) -> str:
         policy=_policy(run),
         forest=_forest(run),
         rows=[_result_row(row) for row in run.results or []],
-        sentences=_sentences(run),
+        sentences=_sentences(run, account.causes if account else ()),
         commands=[line for line in run.commands or [] if line.strip()],
         version=__version__,
         commit=project_commit(),
@@ -169,7 +177,7 @@ def _sheet(run: Run) -> str | None:
     return None
 
 
-def _clips(run: Run) -> list[Clip]:
+def _videos(run: Run) -> list[tuple[str, str, bytes]]:
     """One generated episode, then the rollouts: successes before failures."""
     captions = {
         video_name(row["domain"], outcome): _clip_caption(row["domain"], outcome)
@@ -182,11 +190,21 @@ def _clips(run: Run) -> list[Clip]:
     for path in sorted(run.videos, key=lambda path: ("_success" not in path.name, path.name)):
         caption = captions.get(path.name, path.stem.replace("_", " "))
         found.append((caption, str(path.relative_to(run.folder)), path.read_bytes()))
+    return found
+
+
+@dataclass
+class _Budget:
+    """How many bytes of video the page still has room for."""
+
+    left: int
+
+
+def _embedded(found: Sequence[tuple[str, str, bytes]], budget: _Budget) -> list[Clip]:
     clips = []
-    budget = _VIDEO_BUDGET
     for caption, name, content in found:
-        fits = len(content) <= budget
-        budget -= len(content) if fits else 0
+        fits = len(content) <= budget.left
+        budget.left -= len(content) if fits else 0
         video = "data:video/mp4;base64," + base64.b64encode(content).decode() if fits else ""
         clips.append(Clip(caption, video, _poster(content, name), name))
     return clips
@@ -287,11 +305,11 @@ def _forest(run: Run) -> str | None:
     return charts.forest(intervals)
 
 
-def _sentences(run: Run) -> list[tuple[str, str]]:
+def _sentences(run: Run, causes: Iterable[str]) -> list[tuple[str, str]]:
     """Each outcome that occurs in the run, with the sentence that defines it."""
     from scenes.outcome import Outcome
 
-    seen = set(_outcomes(run)).union(*(row["outcomes"] for row in run.results or []))
+    seen = set(_outcomes(run)).union(*(row["outcomes"] for row in run.results or []), causes)
     return [(outcome.label, outcome.value) for outcome in Outcome if outcome.label in seen]
 
 

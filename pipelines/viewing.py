@@ -84,12 +84,16 @@ def view_scene(path: Path, scene: int, demos: Path | None, out: Path) -> list[Pa
     kind = _kind_of(out)
     tries = tries_of(open_dataset(path), scene, demos)
     drawn = draw_try(tries[-1])
-    shown = _Shown(drawn.meta, drawn.arrays["subtask"], _cameras_of(drawn), lambda key, i, j: drawn.arrays[key][i:j])
     if kind == ".mp4":
-        write_video(out, _video(shown), drawn.meta.control_rate)
+        write_video(out, try_frames(drawn), drawn.meta.control_rate)
     else:
-        write_png(out, _sheet(shown, f"scene {scene}, try {len(tries)}"))
+        write_png(out, _sheet(_shown(drawn), f"scene {scene}, try {len(tries)}"))
     return [out]
+
+
+def try_frames(drawn: Episode) -> Iterator[np.ndarray]:
+    """The frames of a video of an episode that is in no store, like those of `video_frames`."""
+    return _video(_shown(drawn))
 
 
 @dataclass(frozen=True)
@@ -114,6 +118,10 @@ def _stored(store: Dataset, episode: int) -> _Shown:
         return store.read(episode, key, start, stop)
 
     return _Shown(store.meta(episode), store.read(episode, "subtask"), store.cameras(), read)
+
+
+def _shown(drawn: Episode) -> _Shown:
+    return _Shown(drawn.meta, drawn.arrays["subtask"], _cameras_of(drawn), lambda key, i, j: drawn.arrays[key][i:j])
 
 
 def _cameras_of(episode: Episode) -> list[str]:

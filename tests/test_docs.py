@@ -172,7 +172,7 @@ def test_the_page_on_clusters_has_a_job_and_the_limits_of_what_may_go_wrong() ->
     assert f"or has made {limits.tasks} chunks" in " ".join(said)
     assert limits.growth == 2**30
     assert "a worker grows by 1 GiB" in " ".join(said)
-    assert f"up to {faults.MACHINES - 1} times" in said["a node is lost"]
+    assert f"up to {faults.MACHINES - 1} times" in said["a node is lost, or a Ray worker"]
 
 
 def test_commands_inside_sentences_and_tables_exist() -> None:

@@ -181,10 +181,14 @@ def test_the_time_is_not_doubled_once_the_pace_is_known():
 
 def test_lost_machines_do_not_count_as_the_tasks_tries():
     strikes = Strikes(Limits(tries=2))
-    assert [strikes.lost("chunk", Loss("node")) for _ in range(9)] == [None] * 9
+    pauses = []
+    for _ in range(9):
+        assert strikes.lost("chunk", Loss("node")) is None
+        pauses.append(strikes.pause("chunk"))
+    assert pauses == [2, 4, 8, 16, 32, 60, 60, 60, 60]
     failure = strikes.lost("chunk", Loss("node"))
     assert failure is not None
-    assert str(failure) == "its machine was lost, 10 times of 10"
+    assert str(failure) == "its Ray worker or node was lost, 10 times of 10"
 
 
 def test_workers_make_room_for_fresh_ones_after_so_many_tasks(guarded):

@@ -31,7 +31,16 @@ class Nodes:
         small = {"object_store_memory": 100 * 1024**2, "env_vars": {"PYTHONPATH": str(driver.ROOT)}}
         self._args = {"num_cpus": 1, **small}
         self.cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, **small})
-        self.nodes = [self.cluster.add_node(**self._args) for _ in range(2)]
+        self.nodes = [self._add(), self._add()]
+
+    def _add(self) -> Any:
+        for _ in range(4):
+            try:
+                return self.cluster.add_node(**self._args)
+            except Exception as error:  # Ray has no narrower one for this
+                if "timed out during startup" not in str(error):
+                    raise
+        raise AssertionError("no node comes up on this machine")
 
     @property
     def address(self) -> str:
@@ -48,7 +57,7 @@ class Nodes:
         """One node goes at once, with all that runs on it, and another comes."""
         node = self.nodes.pop(int(rng.integers(len(self.nodes))))
         self.cluster.remove_node(node, allow_graceful=False)
-        self.nodes.append(self.cluster.add_node(**self._args))
+        self.nodes.append(self._add())
 
     def close(self) -> None:
         self.cluster.shutdown()
