@@ -1,6 +1,6 @@
 """A small generation run on a Ray cluster, in a process that may be killed.
 
-    python -m tests.trials.driver STORE ADDRESS [--scenes 24] [--chunk 2] [--workers 2]
+    python -m tests.trials.driver STORE ADDRESS [--scenes 24] [--chunk 2] [--workers 2] [--cameras front,wrist]
 
 Without an address (""), it runs in this process, undisturbed. The git commit is left out of the plan: somebody may
 commit between two runs, and both are to give the same bytes.
@@ -33,7 +33,9 @@ def start(store: Path, address: str, *arguments: str) -> "subprocess.Popen[str]"
     return subprocess.Popen(command, cwd=ROOT, env=environment(), stderr=subprocess.PIPE, text=True)
 
 
-def work(store: Path, address: str | None, scenes: int, chunk: int, workers: int) -> dict[str, object]:
+def work(
+    store: Path, address: str | None, scenes: int, chunk: int, workers: int, cameras: tuple[str, ...] = ()
+) -> dict[str, object]:
     """The run, or what is left of it."""
     with mock.patch.object(generate, "project_commit", return_value="none"):
         return generate.run(
@@ -42,8 +44,8 @@ def work(store: Path, address: str | None, scenes: int, chunk: int, workers: int
             out=store,
             scenes=scenes,
             count=None,
-            cameras=(),
-            resolution=84,
+            cameras=cameras,
+            resolution=16 if cameras else 84,
             workers=workers if address else 0,
             seed=5,
             address=address,
@@ -62,9 +64,11 @@ def main() -> None:
     parser.add_argument("--scenes", type=int, default=24)
     parser.add_argument("--chunk", type=int, default=2)
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--cameras", default="")
     chosen = parser.parse_args()
     try:
-        work(chosen.store, chosen.address or None, chosen.scenes, chosen.chunk, chosen.workers)
+        cameras = tuple(name for name in chosen.cameras.split(",") if name)
+        work(chosen.store, chosen.address or None, chosen.scenes, chosen.chunk, chosen.workers, cameras)
     except HandfulError as error:
         sys.exit(f"{type(error).__name__}: {error}")
 

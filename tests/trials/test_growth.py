@@ -1,0 +1,68 @@
+"""A long run in one process: its memory, file handles, threads and mapped regions stop growing.
+
+An OpenGL context that is not given back holds mapped regions and memory, and with a driver of a graphics card handles
+as well, so it shows in these.
+"""
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.trials import driver
+from trajectories import Store
+
+# Memory may grow by so much over 1,000 episodes in the second half of a run [MB]: what the run itself must remember.
+_PER_THOUSAND = 2.0
+
+
+def _held(pid: int) -> tuple[float, int, int, int] | None:
+    """Resident memory [MB], file handles, threads and mapped regions of a process; None once it has ended."""
+    process = Path(f"/proc/{pid}")
+    try:
+        memory = int((process / "statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
+        handles, threads = (len(os.listdir(process / name)) for name in ("fd", "task"))
+        return memory, handles, threads, (process / "maps").read_text().count("\n")
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+
+
+def _watch(store: Path, scenes: int, chunk: int) -> np.ndarray:
+    """A run with two cameras, in one process without relief; (n, 5): chunks committed, and what was held after each."""
+    seen: list[tuple[float, ...]] = []
+    options = ["--scenes", str(scenes), "--chunk", str(chunk), "--cameras", "front,wrist"]
+    with driver.start(store, "", *options) as job:
+        while job.poll() is None:
+            committed = len(list((store / "manifest").glob("*.json"))) if store.exists() else 0
+            held = _held(job.pid)
+            if held is not None and committed and (not seen or committed > seen[-1][0]):
+                seen.append((committed, *held))
+            time.sleep(0.05)
+        _, errors = job.communicate()
+    assert job.returncode == 0, errors
+    return np.array(seen, float)
+
+
+@pytest.mark.trial
+def test_twenty_thousand_episodes_leave_nothing_behind(tmp_path: Path, record_property: Any) -> None:
+    scenes, chunk = int(os.environ.get("HANDFUL_EPISODES", "20000")), 16
+    seen = _watch(tmp_path / "store", scenes, chunk)
+    half = seen[len(seen) // 2 :]
+    # Between chunks as a rule: the lowest of a few neighbours is what is held for good.
+    groups = np.array_split(half, min(10, len(half) // 3))
+    episodes = np.array([group[:, 0].mean() * chunk for group in groups])
+    memory, handles, threads, regions = (np.array([g[:, k].min() for g in groups]) for k in range(1, 5))
+    slope = 1000 * float(np.polyfit(episodes, memory, 1)[0])
+    record_property("held", {"memory": [memory[0], memory[-1]], "handles": [handles[0], handles[-1]]})
+    print(
+        f"{len(Store.open(tmp_path / 'store'))} episodes: memory {memory[0]:.0f} to {memory[-1]:.0f} MB "
+        f"({slope:+.2f} per 1,000), handles {handles[0]:.0f} to {handles[-1]:.0f}, threads {threads[0]:.0f} to "
+        f"{threads[-1]:.0f}, regions {regions[0]:.0f} to {regions[-1]:.0f}"
+    )
+    assert slope < _PER_THOUSAND
+    assert handles[-1] <= handles[0]
+    assert threads[-1] <= threads[0]
+    assert regions[-1] <= regions[0] + 20
