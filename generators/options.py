@@ -29,6 +29,8 @@ class PlanOptions:
     # Bring grasps to the middle of the object, and placements to the middle of where the task wants them, by at most
     # this much [m]; 0: where the demo's were.
     centre: float = 0.03
+    # Run the demo's motion up to so many times as fast, away from where it is delicate; 1: as fast as shown.
+    time_warp: float = 1.0
     # Draw among this many best segments.
     choices: int = 3
     # Height kept above what stands in the way [m].
@@ -56,6 +58,8 @@ class PlanOptions:
         for name in ("speed", "turn_speed"):
             if not getattr(self, name) > 0:
                 raise InputError(f"plan.{name} must be more than 0, got {getattr(self, name)}")
+        if not 1.0 <= self.time_warp <= 4.0:
+            raise InputError(f"plan.time_warp must be 1 to 4, got {self.time_warp}")
         for name in ("approach", "headroom", "centre", "reanchor"):
             if not getattr(self, name) >= 0:
                 raise InputError(f"plan.{name} must be at least 0 m, got {getattr(self, name)}")

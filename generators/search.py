@@ -15,6 +15,7 @@ from generators.options import PlanOptions
 from generators.planning import Layout, Path, follow, glance, lay_out
 from generators.screening import room
 from generators.situations import Situation
+from generators.warping import warped
 from sim.embodiment import Embodiment
 from sim.transforms import Array
 
@@ -73,7 +74,7 @@ class Search:
     def _roomy(self, candidates: list[Candidate], situation: Situation) -> tuple[list[Layout], list[Layout]]:
         """Layouts of those candidates that leave room with ease, and of those that just do."""
         plan = self._options
-        layouts = [lay_out(candidate, situation, plan) for candidate in candidates]
+        layouts = [warped(lay_out(candidate, situation, plan), plan.time_warp) for candidate in candidates]
         if not plan.screening:
             return layouts, []
         easy: list[Layout] = []
