@@ -186,10 +186,12 @@ class Chunk:
             return
         world = self.workspace.observe(self.sim, lanes)
         seen = self.options.perception.look(world, [self.execution.sensor[i] for i in lanes])
+        # Where the arms are, not where they were told to be: noise and latency lie between.
+        tools = self.robot.chain.forward(self.sim.joint_position(lanes))
         situations, queues = [], []
         for row, lane in enumerate(lanes):
             k, roles, mark = int(self.stage[lane]), self.scenes[lane].roles, self.tries[lane].mark
-            anchor = self._anchor(seen, row, lane)
+            anchor = self._anchor(seen, row, lane, tools[row])
             situation = self._situation(seen, row, lane, anchor)
             queue = candidates(self.recipe.library.of(k, roles), situation, self.options.plan, self.streams[lane])
             # What failed from here comes after what did not.
@@ -228,12 +230,10 @@ class Chunk:
             hand=self.robot.hand,
         )
 
-    def _anchor(self, seen: World, row: int, lane: int) -> Anchor:
+    def _anchor(self, seen: World, row: int, lane: int, tool: Array) -> Anchor:
         subtask, roles = self.task.subtasks[self.stage[lane]], self.scenes[lane].roles
         held = None
         if subtask.held:
-            # Where the arm is, not where it was told to be: noise and latency lie between.
-            tool = self.robot.chain.forward(self.sim.joint_position(np.array([lane]))[0])
             held = compose(inverse(tool), seen.objects[roles[subtask.held]][row])
         return Anchor(seen.objects[roles[subtask.reference]][row].copy(), held)
 
@@ -323,32 +323,40 @@ class Chunk:
         return {role: index[ids] for role, index in self.monitor.roles.items()}
 
     def _look(self, lanes: np.ndarray, world: World) -> None:
-        """Notice what was dropped, and keep paths with objects that have moved."""
+        """Notice what was lost, and keep paths with objects that have moved."""
+        ahead = [self.execution.ahead(lane) for lane in lanes]
+        rows = np.array([row for row, (_, _, event) in enumerate(ahead) if event >= _BLIND], int)
+        if len(rows) == 0:
+            return
+        lanes, world, ahead = lanes[rows], world.rows(rows), [ahead[row] for row in rows]
         seen = self.options.perception.look(world, [self.execution.sensor[i] for i in lanes])
+        tools = self.robot.chain.forward(self.sim.joint_position(lanes))
         tolerance = self.options.plan.reanchor + self.options.perception.slack(LEVER)
         moved: dict[int, tuple[Anchor, Array, Array]] = {}
-        for row, lane in enumerate(lanes):
-            joints, tool, event = self.execution.ahead(lane)
-            if event < _BLIND:
-                continue
-            loss = None if self._is_last_try(lane) else self._loss(lane, world.rows(np.array([row])))
+        for row, (lane, loss) in enumerate(zip(lanes, self._losses(lanes, world), strict=True)):
             if loss is not None:
                 self._fail(lane, loss)
-                continue
-            before, now = self.anchors[lane], self._anchor(seen, row, lane)
-            assert before is not None  # every path of a subtask was planned against one
-            if self.options.plan.reanchor > 0 and tolerance < before.shift(now):
-                moved[lane] = now, before.moved(tool, event, now), joints
+            elif self.options.plan.reanchor > 0:
+                joints, tool, event = ahead[row]
+                before, now = self.anchors[lane], self._anchor(seen, row, lane, tools[row])
+                assert before is not None  # every path of a subtask was planned against one
+                if tolerance < before.shift(now):
+                    moved[lane] = now, before.moved(tool, event, now), joints
         if moved:
             self._redirect(moved)
 
-    def _loss(self, lane: int, world: World) -> Outcome | None:
-        """What has been lost on the way, so that the subtask's end need not be waited for."""
-        k, roles = int(self.stage[lane]), self._roles(np.array([lane]))
-        held = self.task.subtasks[k].held
-        if held and not self.task.held(world, roles[held])[0]:
-            return Outcome.OBJECT_DROPPED
-        return None if self.task.intact(k, world, roles)[0] else Outcome.DISTURBED
+    def _losses(self, lanes: np.ndarray, world: World) -> list[Outcome | None]:
+        """What each lane has lost on the way, so that its subtask's end need not be waited for."""
+        losses: list[Outcome | None] = [None] * len(lanes)
+        for k in np.unique(self.stage[lanes]):
+            rows = np.flatnonzero(self.stage[lanes] == k)
+            part, roles = world.rows(rows), self._roles(lanes[rows])
+            held = self.task.subtasks[k].held
+            in_hand = self.task.held(part, roles[held]) if held else np.ones(len(rows), bool)
+            for row, here, intact in zip(rows, in_hand, self.task.intact(k, part, roles), strict=True):
+                if not (here and intact) and not self._is_last_try(lanes[row]):
+                    losses[row] = Outcome.DISTURBED if here else Outcome.OBJECT_DROPPED
+        return losses
 
     def _redirect(self, moved: dict[int, tuple[Anchor, Array, Array]]) -> None:
         """Follow moved paths where the arm can; where it cannot, the path stays as it is."""
