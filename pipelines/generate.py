@@ -7,10 +7,11 @@ any number of workers, however often the job was stopped.
 
 import json
 import os
+import tempfile
 import time
 from collections import Counter, deque
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from itertools import starmap
@@ -118,17 +119,20 @@ def make_chunk(job: ChunkJob) -> dict[str, Any]:
     narrowed = job.narrowed or Narrowed(())
     batches = [[scene] for scene in narrowed.scenes] if job.narrowed else [list(job.scenes)]
     results = [engine.simulate(batch) for batch in batches]
-    if not narrowed.kept:
-        return {"scenes": []}
     records = [record for result in results for record in result.scenes]
     records = sorted([*records, *starmap(record_of, narrowed.lost)], key=lambda record: record["scene"])
     episodes = [episode for result in results for episode in result.episodes]
     dumps = {f"scene_{scene}": arrays for result in results for scene, arrays in result.dumps.items()}
-    store = _store(job.store, job.plan)
-    if narrowed.again:
-        store.retract(job.index)
-    with engine.drawn(episodes) as drawn:
-        store.commit(job.index, drawn, records, dumps)
+    with ExitStack() as stack:
+        if narrowed.kept:
+            store = _store(job.store, job.plan)
+        else:
+            # Drawn and written as well: that may be what fails.
+            aside = stack.enter_context(tempfile.TemporaryDirectory(prefix="handful-"))
+            store = Store.create(Path(aside) / "store", json.loads(job.plan))
+        if narrowed.again:
+            store.retract(job.index)
+        store.commit(job.index, stack.enter_context(engine.drawn(episodes)), records, dumps)
     return {"scenes": records}
 
 

@@ -18,7 +18,7 @@ from pipelines import generate
 from scenes.scene import Scene
 
 _make_chunk = generate.make_chunk
-_make = Engine.make
+_simulate = Engine.simulate
 _fields = Scene.fields
 
 
@@ -36,7 +36,7 @@ def make_chunk(job: generate.ChunkJob) -> dict[str, Any]:
     path = Path(job.store)
     faults = {int(scene): what for scene, what in json.loads(_plan(path).read_text()).items()}
 
-    def make(self: Engine, indices: list[int]) -> ChunkResult:
+    def simulate(self: Engine, indices: list[int], *rest: Any) -> ChunkResult:
         for scene in indices:
             what, _, once = faults.get(scene, "").partition(" ")
             if once:
@@ -50,7 +50,7 @@ def make_chunk(job: generate.ChunkJob) -> dict[str, Any]:
                 os._exit(7)
             if what == "raise":
                 raise ValueError(f"scene {scene} is made to fail")
-        return _make(self, indices)
+        return _simulate(self, indices, *rest)
 
     def fields(self: Scene, workspace: Any) -> dict[str, np.ndarray]:
         """Servos of a scene that diverges push joints on instead of holding them."""
@@ -59,5 +59,5 @@ def make_chunk(job: generate.ChunkJob) -> dict[str, Any]:
             values["actuator_biasprm"][:7, 1:3] *= -1e6
         return values
 
-    with mock.patch.object(Engine, "make", make), mock.patch.object(Scene, "fields", fields):
+    with mock.patch.object(Engine, "simulate", simulate), mock.patch.object(Scene, "fields", fields):
         return _make_chunk(job)
