@@ -15,8 +15,9 @@ import pytest
 from tests.trials import driver
 from trajectories import Store
 
-# Memory may grow by so much over 1,000 episodes in the second half of a run [MB]: what the run itself must remember.
-_PER_THOUSAND = 2.0
+# So much more memory may be held at the end than at half time [MB]: the allocator's play, and for every 1,000 episodes
+# what the run itself must remember.
+_PLAY, _PER_THOUSAND = 8.0, 1.0
 
 
 def _held(pid: int) -> tuple[float, int, int, int] | None:
@@ -55,14 +56,14 @@ def test_twenty_thousand_episodes_leave_nothing_behind(tmp_path: Path, record_pr
     groups = np.array_split(half, min(10, len(half) // 3))
     episodes = np.array([group[:, 0].mean() * chunk for group in groups])
     memory, handles, threads, regions = (np.array([g[:, k].min() for g in groups]) for k in range(1, 5))
-    slope = 1000 * float(np.polyfit(episodes, memory, 1)[0])
+    grown, thousands = memory[-1] - memory[0], (episodes[-1] - episodes[0]) / 1000
     record_property("held", {"memory": [memory[0], memory[-1]], "handles": [handles[0], handles[-1]]})
     print(
         f"{len(Store.open(tmp_path / 'store'))} episodes: memory {memory[0]:.0f} to {memory[-1]:.0f} MB "
-        f"({slope:+.2f} per 1,000), handles {handles[0]:.0f} to {handles[-1]:.0f}, threads {threads[0]:.0f} to "
+        f"over the last {1000 * thousands:.0f}, handles {handles[0]:.0f} to {handles[-1]:.0f}, threads {threads[0]:.0f} to "
         f"{threads[-1]:.0f}, regions {regions[0]:.0f} to {regions[-1]:.0f}"
     )
-    assert slope < _PER_THOUSAND
+    assert grown < _PLAY + _PER_THOUSAND * thousands
     assert handles[-1] <= handles[0]
     assert threads[-1] <= threads[0]
     assert regions[-1] <= regions[0] + 20
