@@ -60,8 +60,8 @@ def test_twenty_thousand_episodes_leave_nothing_behind(tmp_path: Path, record_pr
     record_property("held", {"memory": [memory[0], memory[-1]], "handles": [handles[0], handles[-1]]})
     print(
         f"{len(Store.open(tmp_path / 'store'))} episodes: memory {memory[0]:.0f} to {memory[-1]:.0f} MB "
-        f"over the last {1000 * thousands:.0f}, handles {handles[0]:.0f} to {handles[-1]:.0f}, threads {threads[0]:.0f} to "
-        f"{threads[-1]:.0f}, regions {regions[0]:.0f} to {regions[-1]:.0f}"
+        f"over the last {1000 * thousands:.0f}, handles {handles[0]:.0f} to {handles[-1]:.0f}, "
+        f"threads {threads[0]:.0f} to {threads[-1]:.0f}, regions {regions[0]:.0f} to {regions[-1]:.0f}"
     )
     assert grown < _PLAY + _PER_THOUSAND * thousands
     assert handles[-1] <= handles[0]
