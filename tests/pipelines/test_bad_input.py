@@ -16,8 +16,10 @@ import pytest
 import torch
 from safetensors import SafetensorError
 
+from generators.execution import Execution
 from handful import InputError, JobError
-from pipelines import executors, generate, processes, training
+from pipelines import generate, processes, training
+from pipelines.cluster import start_ray
 from pipelines.inspection import inspect
 from pipelines.progress import Reporter
 from pipelines.rerender import RenderConfig
@@ -165,17 +167,15 @@ def test_a_full_disk_keeps_what_is_committed_and_the_same_command_resumes(small_
 
 
 def test_a_diverging_scene_is_an_outcome_whose_states_inspect_points_to(tmp_path, monkeypatch):
-    from generators import augment
+    advance = Execution.advance
 
-    step = augment._Chunk._step
+    def kick(execution, lanes):
+        # As a bad contact would: one scene's arm gets an absurd speed in the middle of every try.
+        if 0 in lanes and execution.tape.length[0] == 10:
+            execution.sim.qvel[0] = 1e12
+        return advance(execution, lanes)
 
-    def kick(chunk, ids, **rest):
-        # As a bad contact would: one scene's arm gets an absurd speed in the middle of every attempt.
-        if 0 in ids and chunk.tape.length[0] == 10:
-            chunk.sim.qvel[0] = 1e12
-        step(chunk, ids, **rest)
-
-    monkeypatch.setattr(augment._Chunk, "_step", kick)
+    monkeypatch.setattr(Execution, "advance", kick)
     monkeypatch.chdir(tmp_path)
     account = make(tmp_path / "s", scenes=2)
     assert account["outcomes"][Outcome.DIVERGED.label] == 1
@@ -201,7 +201,7 @@ def test_sigterm_while_ray_starts_is_a_stop_and_stays_ours_afterwards(monkeypatc
 
     ray.init = init
     with pytest.raises(KeyboardInterrupt):
-        executors._start_ray("local", 1)
+        start_ray("local", 1)
     assert signal.getsignal(signal.SIGTERM) == ours
 
 
@@ -214,7 +214,7 @@ def test_an_address_that_is_none_of_rays_is_bad_input(monkeypatch):
 
     ray.init = init
     with pytest.raises(InputError, match=r"'nonsense' is no address of Ray's .* give 'local', 'auto', 'HOST:PORT'"):
-        executors._start_ray("nonsense", 1)
+        start_ray("nonsense", 1)
 
 
 def test_workers_are_started_deaf_to_ctrl_c():
