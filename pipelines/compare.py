@@ -120,6 +120,12 @@ def _flags(evaluations: Sequence[Evaluation], chosen_by: str | None) -> list[str
     found: list[str] = []
     for each in evaluations:
         found += each.unfinished()
+        found += [f"{each.name}: {note}" for note in each.notes]
+        found += [
+            f"{each.name} in {domain} ended as soon as a comparison was decided: no p-value of a fixed number of "
+            "rollouts holds there; read the sequential one"
+            for domain in each.stopped
+        ]
         found += [f"{each.name}: {flag}" for flag in (*flags.repeats(each.rows), *flags.counted_twice(each.rows))]
         found += [f"{each.name}: {flag}" for flag in flags.sealed_selection(each.domains, chosen_by)]
     found += flags.mixed_versions(each.settings.get("versions", {}).get("mujoco") for each in evaluations)

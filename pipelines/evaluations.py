@@ -1,6 +1,5 @@
 """The folder that `handful evaluate` leaves, read again: who was evaluated how, and how each rollout ended."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from handful import InputError, JobError
+from pipelines.episodes import TABLE, read_object, read_table
 
 _ROW = ("domain", "task", "scene", "seed", "outcome")
 
@@ -22,12 +22,16 @@ class Evaluation:
         settings: what decided the rollouts: policy, task, seed, configuration, interface, versions.
         rows: per rollout: domain, task, scene, seed, outcome, and more.
         told: domain -> how many rollouts `results.json` counts; empty where the evaluation never came to its end.
+        notes: what weakens the results, as the evaluation found.
+        stopped: domains in which it ended as soon as a comparison was decided.
     """
 
     name: str
     settings: Mapping[str, Any]
     rows: list[dict[str, Any]]
     told: Mapping[str, int]
+    notes: tuple[str, ...] = ()
+    stopped: tuple[str, ...] = ()
 
     @property
     def domains(self) -> list[str]:
@@ -59,12 +63,10 @@ def read_evaluation(folder: Path, name: str | None = None) -> Evaluation:
         InputError: there is none in the folder, or one of an older version, which says nothing of its settings.
         JobError: its table is damaged.
     """
-    path = folder / "episodes.jsonl"
+    path = folder / TABLE
     if not path.is_file():
         raise InputError(f"'{folder}' holds no evaluation (episodes.jsonl); make one with: handful evaluate RUN --out")
-    # What follows the last line's end was cut short by a stop.
-    lines = path.read_text(encoding="utf-8").split("\n")[:-1]
-    read = [_object(path, number, line) for number, line in enumerate(lines, 1)]
+    read = read_table(path)
     if not read or "policy" not in read[0]:
         raise InputError(
             f"'{path}' does not begin with the settings of its rollouts: an older version made it; evaluate again"
@@ -76,10 +78,11 @@ def read_evaluation(folder: Path, name: str | None = None) -> Evaluation:
     if len(read) < 2:
         raise InputError(f"'{folder}' holds no rollouts yet; the same evaluate command resumes")
     results = folder / "results.json"
-    told = {}
-    if results.is_file():
-        told = {row["domain"]: row["episodes"] for row in _object(results, 1, results.read_text("utf-8"))["results"]}
-    return Evaluation(name or folder.name, read[0], read[1:], told)
+    said = read_object(results, 1, results.read_text("utf-8")) if results.is_file() else {}
+    told = {row["domain"]: row["episodes"] for row in said.get("results", ())}
+    return Evaluation(
+        name or folder.name, read[0], read[1:], told, tuple(said.get("notes", ())), tuple(said.get("stopped", ()))
+    )
 
 
 def read_evaluations(folders: list[Path]) -> list[Evaluation]:
@@ -110,13 +113,3 @@ def paired(a: Evaluation, b: Evaluation, domain: str) -> tuple[np.ndarray, np.nd
     if not shared:
         return None
     return np.array([first[scene] for scene in shared]), np.array([second[scene] for scene in shared])
-
-
-def _object(path: Path, number: int, text: str) -> dict[str, Any]:
-    try:
-        value = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise JobError(f"'{path}', line {number}: not JSON ({error.msg}); the table is damaged") from error
-    if not isinstance(value, dict):
-        raise JobError(f"'{path}', line {number}: a JSON object was expected; the table is damaged")
-    return value

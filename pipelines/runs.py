@@ -41,9 +41,9 @@ class Run:
     commands: list[str] | None = None
 
 
-def video_name(domain: str, outcome: str) -> str:
-    """File name of an example rollout, e.g. "twin-dev-0_grasp_missed.mp4"."""
-    return f"{domain.replace('/', '-')}_{outcome}.mp4"
+def video_name(domain: str, outcome: str, number: int = 0) -> str:
+    """File name of an example rollout, e.g. "twin-dev-0_grasp_missed.mp4", further ones "..._2.mp4" and so on."""
+    return f"{domain.replace('/', '-')}_{outcome}{f'_{number + 1}' if number else ''}.mp4"
 
 
 def read_run(folder: Path) -> Run:

@@ -6,11 +6,11 @@ from statistics import NormalDist
 from handful import InputError
 
 
-def wilson_interval(successes: int, trials: int, confidence: float = 0.95) -> tuple[float, float]:
+def wilson_interval(successes: float, trials: int, confidence: float = 0.95) -> tuple[float, float]:
     """Wilson's score interval of a binomial proportion (Wilson 1927; no continuity correction).
 
     Args:
-        successes: k, 0 to `trials`.
+        successes: k, 0 to `trials`; or a sum of n values in [0, 1], whose interval is then rather too wide.
         trials: n; with none nothing is known and the interval is (0, 1).
         confidence: probability that such an interval covers the true rate, between 0 and 1.
 

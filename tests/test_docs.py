@@ -27,7 +27,7 @@ from pipelines.configuration import resolve
 from pipelines.generate import GenerationConfig
 from pipelines.quickstart import QuickstartConfig
 from pipelines.rerender import RenderConfig
-from pipelines.rollouts import RolloutConfig
+from pipelines.runner import RolloutConfig
 from policies.config import load_config
 from policies.language import Vocabulary
 from scenes import randomization
@@ -325,9 +325,9 @@ def test_a_store_is_drawn_again(run: Callable[[list[str]], dict[str, Any]]) -> N
 
 
 def test_results_have_the_keys_that_the_contracts_name() -> None:
-    from pipelines.rollouts import _result
+    from pipelines.episodes import summary
 
-    record = _result(SIM, "lift", [{"outcome": "success"}])
+    record = summary("sim", "lift", ["lift", "success"], [{"outcome": "success", "stage": 2}])
     sentence = re.search(r"Each of `results` has (.*?)\.", read("docs/contracts.md"), re.DOTALL)
     assert sentence is not None
     assert set(re.findall(r"`(\w+)`", sentence[1])) == set(record)

@@ -9,6 +9,7 @@ import pytest
 from handful import InputError
 from pipelines import quickstart, rollouts
 from pipelines.progress import Reporter
+from pipelines.runner import Condition, Rollout, RolloutConfig
 from policies.policy import Policy
 from scenes.domains import get_domain
 from scenes.scene import draw_scene
@@ -102,10 +103,9 @@ def test_evaluation_never_meets_a_scene_of_generation() -> None:
 
 
 def test_an_arm_at_rest_stays_at_rest(finished: tuple[Path, dict]) -> None:
-    workspace, domain = build_workspace("lift"), get_domain("sim")
-    scenes = [draw_scene(workspace, domain, "evaluation", 0, i) for i in range(2)]
+    workspace = build_workspace("lift")
     policy = Policy.load(finished[0] / "training")
-    batch = rollouts.Rollout(workspace, domain, policy, scenes, 0, rollouts.RolloutConfig(batch=2))
+    batch = Rollout(Condition(workspace, get_domain("sim"), "sim"), policy, [0, 1], 0, RolloutConfig(batch=2))
     batch.command = np.tile(workspace.embodiment.home, (2, 1))
     chunk = np.zeros((2, 16, 8))
     chunk[:, :, :7] = workspace.embodiment.home
