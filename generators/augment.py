@@ -18,6 +18,7 @@ from generators.demos import Demo
 from generators.execution import MotionNoise
 from generators.library import Library
 from generators.looks import Looks
+from generators.pilot import Pilot
 from generators.recipe import ChunkResult, Options, Recipe
 from generators.rendering import drawn_when_read
 from generators.segmentation import segment
@@ -38,21 +39,29 @@ class Engine:
         domain: what scenes are drawn from.
         seed: the plan's seed.
         options: how.
+        pilot: how well each demo served in scenes made before; None: there were none.
 
     Raises:
         InputError: a demo does not show the task, or none shows what the task may ask for.
     """
 
     def __init__(
-        self, workspace: Workspace, demos: list[Demo], domain: Domain, seed: int, options: Options | None = None
+        self,
+        workspace: Workspace,
+        demos: list[Demo],
+        domain: Domain,
+        seed: int,
+        options: Options | None = None,
+        pilot: Pilot | None = None,
     ) -> None:
         self.workspace, self.demos, self.domain, self.seed = workspace, demos, domain, seed
         self.options = options or Options()
         self.task, self.robot = workspace.task, workspace.embodiment
         plan = self.options.plan
         parts = [segment(demo, self.task, plan.signals, plan.search_cuts) for demo in demos]
-        cut = [[replace(part, demo=fitted(part.demo, self.robot)) for part in found] for found in parts]
-        self.library = Library(cut, self.task, self.robot.chain)
+        # Each demo's segments.
+        self.cut = [[replace(part, demo=fitted(part.demo, self.robot)) for part in found] for found in parts]
+        self.library = Library(self.cut, self.task, self.robot.chain, pilot)
         self._recipe = Recipe(workspace, demos, self.library, seed, self.options)
 
     def simulate(self, indices: list[int], keep_failed: bool = False) -> ChunkResult:

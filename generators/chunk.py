@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from generators.anchoring import LEVER, Anchor
+from generators.coverage import start_of
 from generators.demos import Demo
 from generators.execution import Checkpoint, Execution
-from generators.library import candidates
+from generators.library import Candidate, Repertoire, candidates
 from generators.planning import BRIDGE, Path, follow
 from generators.recipe import ChunkResult, Recipe
 from generators.rollout import build_episode
@@ -100,15 +101,16 @@ class Chunk:
         return self.result
 
     def _record(self, lane: int) -> dict[str, Any]:
-        tries = [entry.record() for entry in self.tries[lane].tries]
+        scene, tries = self.scenes[lane], [entry.record() for entry in self.tries[lane].tries]
         return {
-            "scene": self.scenes[lane].index,
+            "scene": scene.index,
             "outcome": tries[-1]["outcome"],
             "attempts": [entry["outcome"] for entry in tries],
             "tries": tries,
             "steps": int(self.tape.length[lane]),
             "simulated": int(self.simulated[lane]),
             "latched": any(entry["latched"] for entry in tries),
+            "starts": {role: start_of(scene.ledger["poses"][name]) for role, name in scene.roles.items()},
         }
 
     # Beginning and ending tries
@@ -190,23 +192,42 @@ class Chunk:
         tools = self.robot.chain.forward(self.sim.joint_position(lanes))
         situations, queues = [], []
         for row, lane in enumerate(lanes):
-            k, roles, mark = int(self.stage[lane]), self.scenes[lane].roles, self.tries[lane].mark
+            k, roles = int(self.stage[lane]), self.scenes[lane].roles
             anchor = self._anchor(seen, row, lane, tools[row])
             situation = self._situation(seen, row, lane, anchor)
-            queue = candidates(self.recipe.library.of(k, roles), situation, self.options.plan, self.streams[lane])
-            # What failed from here comes after what did not.
-            queue.sort(key=lambda candidate: mark.blamed[candidate.segment.demo.index])
+            queue = self._queue(lane, self.recipe.library.of(k, roles), situation)
             situations.append(situation)
             queues.append(queue)
             self.anchors[lane] = anchor
             self.stood[lane] = world.objects[roles[self.task.subtasks[k].reference]][row, 2]
-        for lane, path in zip(lanes, self.search.paths(situations, queues), strict=True):
+        paths = self.search.paths(situations, queues)
+        self._search_reserves(lanes, situations, paths)
+        for lane, path in zip(lanes, paths, strict=True):
             if path is None:
                 self.tries[lane].follow(None)
                 self._fail(lane, Outcome.UNREACHABLE)
             else:
                 self.tries[lane].follow(int(path.demo.max()))
                 self.execution.assign(lane, path, int(self.stage[lane]))
+
+    def _queue(self, lane: int, repertoire: Repertoire, situation: Situation) -> list[Candidate]:
+        """Candidates, best first; but what failed from here comes after what did not."""
+        blamed = self.tries[lane].mark.blamed
+        queue = candidates(repertoire, situation, self.options.plan, self.streams[lane])
+        return sorted(queue, key=lambda candidate: blamed[candidate.segment.demo.index])
+
+    def _search_reserves(self, lanes: np.ndarray, situations: list[Situation], paths: list[Path | None]) -> None:
+        """Where no path was found, look among the demos that were dropped."""
+        rows, queues = [], []
+        for row, lane in enumerate(lanes):
+            reserve = self.recipe.library.reserve(int(self.stage[lane]), self.scenes[lane].roles)
+            if paths[row] is None and reserve is not None:
+                rows.append(row)
+                queues.append(self._queue(lane, reserve, situations[row]))
+        if rows:
+            found = self.search.paths([situations[row] for row in rows], queues)
+            for row, path in zip(rows, found, strict=True):
+                paths[row] = path
 
     def _situation(self, seen: World, row: int, lane: int, anchor: Anchor) -> Situation:
         subtask, roles = self.task.subtasks[self.stage[lane]], self.scenes[lane].roles

@@ -15,6 +15,7 @@ from generators.aiming import grasp_offset, placed
 from generators.demos import Demo
 from generators.fitting import meets
 from generators.options import PlanOptions
+from generators.pilot import Pilot
 from generators.segmentation import Segment
 from generators.situations import Situation
 from handful import InputError
@@ -23,6 +24,8 @@ from sim.kinematics import Chain
 from sim.transforms import IDENTITY_POSE, Array, angle_between, compose, inverse, quat_multiply
 
 _UNTURNED = IDENTITY_POSE[None, 3:]
+# What it costs a segment that its demo served badly in the pilot: more than any place and turn can.
+_BAD = 1000.0
 
 
 @dataclass(frozen=True)
@@ -52,10 +55,14 @@ class Repertoire:
         task: the task.
         subtask: the subtask.
         chain: the arm.
+        bad: (D,) whether each served badly in the pilot; None: none did.
     """
 
-    def __init__(self, segments: list[Segment], task: Task, subtask: Subtask, chain: Chain) -> None:
+    def __init__(
+        self, segments: list[Segment], task: Task, subtask: Subtask, chain: Chain, bad: np.ndarray | None = None
+    ) -> None:
         self.segments, self.subtask = segments, subtask
+        self.bad = np.zeros(len(segments), bool) if bad is None else bad
         self.meets = [meets(segment, task, subtask) for segment in segments]
         # (S, 4): turns of the reference, and of the held object, after which it is the same.
         roles = segments[0].demo.roles
@@ -92,17 +99,28 @@ class Library:
         cut: each demo's segments, one per subtask.
         task: the task.
         chain: the arm.
+        pilot: how well each demo served in the pilot; None: there was none.
 
     Raises:
         InputError: the task asks for objects whose handling no demo shows.
     """
 
-    def __init__(self, cut: list[list[Segment]], task: Task, chain: Chain) -> None:
+    def __init__(self, cut: list[list[Segment]], task: Task, chain: Chain, pilot: Pilot | None = None) -> None:
         self._task = task
         alike: dict[Hashable, list[Segment]] = {}
         for part in (part for parts in cut for part in parts):
             alike.setdefault(self._key(part.subtask, part.demo.roles), []).append(part)
-        self._repertoires = {key: Repertoire(found, task, _subtask(task, found), chain) for key, found in alike.items()}
+        self._repertoires: dict[Hashable, Repertoire] = {}
+        self._reserves: dict[Hashable, Repertoire] = {}
+        for key, found in alike.items():
+            subtask = _subtask(task, found)
+            bad, dead = np.zeros((2, len(found)), bool)
+            if pilot is not None:
+                bad, dead = pilot.judge(found[0].subtask, [part.demo.index for part in found])
+            for repertoires, rows in ((self._repertoires, ~dead), (self._reserves, dead)):
+                if rows.any():
+                    parts = [part for part, row in zip(found, rows, strict=True) if row]
+                    repertoires[key] = Repertoire(parts, task, subtask, chain, bad[rows])
         for k, subtask in enumerate(task.subtasks):
             roles = [role for role in (subtask.held, subtask.reference) if role]
             lacking = {
@@ -125,6 +143,20 @@ class Library:
         """
         return self._repertoires[self._key(subtask, roles)]
 
+    def reserve(self, subtask: int, roles: Mapping[str, str]) -> Repertoire | None:
+        """Segments of demos that never served in the pilot, for where no other can be followed; None: none."""
+        return self._reserves.get(self._key(subtask, roles))
+
+    def judged(self) -> list[tuple[int, int, bool]]:
+        """What served badly in the pilot, in order: (subtask, demo, whether it is kept in reserve alone)."""
+        return sorted(
+            (part.subtask, part.demo.index, repertoires is self._reserves)
+            for repertoires in (self._repertoires, self._reserves)
+            for repertoire in repertoires.values()
+            for part, bad in zip(repertoire.segments, repertoire.bad, strict=True)
+            if bad
+        )
+
     def _key(self, k: int, roles: Mapping[str, str]) -> Hashable:
         subtask = self._task.subtasks[k]
         used = (subtask.reference, subtask.held)
@@ -140,7 +172,8 @@ def candidates(
 ) -> list[Candidate]:
     """Ways to do a subtask: every demo under every symmetry, best first, the best few demos in random order.
 
-    The cost grows with how far the object stands from where the demo's stood and with how far the wrist must turn.
+    The cost grows with how far the object stands from where the demo's stood and with how far the wrist must turn; what
+    served badly in the pilot comes after all that did not.
 
     Args:
         repertoire: the subtask's segments.
@@ -157,8 +190,10 @@ def candidates(
     angles = angle_between(moved[..., 3:], repertoire.key[:, None, None, 3:])  # (D, turns, k)
     best = angles.argmin(axis=2)
     distance = np.linalg.norm(repertoire.reference[:, :2] - situation.reference[:2], axis=1)
-    cost = distance[:, None] / 0.1 + angles.min(axis=2) / 0.5  # (D, turns)
+    cost = distance[:, None] / 0.1 + angles.min(axis=2) / 0.5 + _BAD * repertoire.bad[:, None]  # (D, turns)
     leaders = np.argsort(cost.min(axis=1), kind="stable")[: options.choices]
+    if not repertoire.bad.all():
+        leaders = leaders[~repertoire.bad[leaders]]
     first = [(d, int(cost[d].argmin())) for d in rng.permutation(leaders)]
     order = np.argsort(cost, axis=None, kind="stable")
     rest = [(int(d), int(t)) for d, t in zip(*np.unravel_index(order, cost.shape), strict=True) if (d, t) not in first]

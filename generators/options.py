@@ -33,6 +33,8 @@ class PlanOptions:
     time_warp: float = 1.0
     # Draw among this many best segments.
     choices: int = 3
+    # Scenes made beforehand to see which demos serve badly; 0: none.
+    pilot: int = 0
     # Height kept above what stands in the way [m].
     headroom: float = 0.03
     # With screening: how close the fingertips may come to the table, and the palm to other objects [m].
@@ -55,6 +57,8 @@ class PlanOptions:
         for name in ("choices", "plain_steps", "retries", "max_attempts"):
             if getattr(self, name) < 1:
                 raise InputError(f"plan.{name} must be at least 1, got {getattr(self, name)}")
+        if self.pilot < 0:
+            raise InputError(f"plan.pilot must be at least 0 scenes, got {self.pilot}")
         for name in ("speed", "turn_speed"):
             if not getattr(self, name) > 0:
                 raise InputError(f"plan.{name} must be more than 0, got {getattr(self, name)}")

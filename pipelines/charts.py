@@ -6,13 +6,14 @@ Every function returns a whole `<svg>` element with a title and a description fo
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from markupsafe import Markup, escape
 
 # One hue for what was measured in simulation, one for surrogate reality; further curves take further hues.
 BLUE, ORANGE = "#2f6690", "#c8553d"
 _HUES = (BLUE, ORANGE, "#588157", "#7d5ba6", "#b08900", "#4f5d75")
-_GRID, _TEXT = "#e2e2de", "#55585e"
+_GRID, _TEXT, _EMPTY = "#e2e2de", "#55585e", "#c9c6bd"
 
 
 @dataclass(frozen=True)
@@ -128,16 +129,35 @@ def curves(series: Mapping[str, Sequence[tuple[float, float]]], x_label: str, y_
     return _svg(width, bottom + 52 + 20 * len(finite), y_label, described, parts)
 
 
-def places(title: str, good: Sequence[Sequence[float]], bad: Sequence[Sequence[float]]) -> Markup:
+class Cell(Protocol):
+    """A part of the table: its ends in the base frame [m], and the scenes in which something started there."""
+
+    @property
+    def x(self) -> tuple[float, float]: ...
+
+    @property
+    def y(self) -> tuple[float, float]: ...
+
+    @property
+    def kept(self) -> int: ...
+
+    @property
+    def tried(self) -> int: ...
+
+
+def places(
+    title: str, good: Sequence[Sequence[float]], bad: Sequence[Sequence[float]], cells: Sequence[Cell]
+) -> Markup:
     """Where something started in scenes that were kept and in others: the table from above, the robot below.
 
     Args:
         title: what it is.
         good: places (x, y) in the base frame [m], of scenes that were kept.
         bad: those of the others.
+        cells: where it may start at all; the darker, the more scenes of a cell were not kept.
     """
     left, top, side, width = 44, 26, 210, 270
-    both = [*good, *bad]
+    both = [*good, *bad, *(corner for cell in cells for corner in zip(cell.x, cell.y, strict=True))]
     middle = [(min(p[k] for p in both) + max(p[k] for p in both)) / 2 for k in (0, 1)]
     reach = max(0.02, *(abs(p[k] - middle[k]) for p in both for k in (0, 1))) * 1.08
     step = next(step for step in (0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 100.0) if reach / step < 3)
@@ -147,6 +167,13 @@ def places(title: str, good: Sequence[Sequence[float]], bad: Sequence[Sequence[f
         return left + side * (0.5 - (y - middle[1]) / (2 * reach)), top + side * (0.5 - (x - middle[0]) / (2 * reach))
 
     parts = [_text(left, 16, f"{title.replace('_', ' ')}: {len(good):,} kept, {len(bad):,} not", strong=True)]
+    for cell in cells:
+        (x1, y1), (x2, y2) = place(cell.x[1], cell.y[1]), place(cell.x[0], cell.y[0])
+        hue = f'"{ORANGE}" fill-opacity="{0.8 * (1 - cell.kept / cell.tried):.2f}"' if cell.kept else f'"{_EMPTY}"'
+        parts.append(
+            f'<rect x="{x1:.1f}" y="{y1:.1f}" width="{x2 - x1:.1f}" height="{y2 - y1:.1f}" fill={hue} stroke="#fff">'
+            f"<title>{cell.kept:,} kept of {cell.tried:,}</title></rect>"
+        )
     for k in (0, 1):
         first = math.ceil((middle[k] - reach) / step)
         for tick in (step * n for n in range(first, first + 8) if step * n <= middle[k] + reach):

@@ -1,4 +1,7 @@
-"""What a data set covers of what its scenes were drawn from: `handful inspect --coverage`, and the table of axes."""
+"""What a data set covers of what its scenes were drawn from: `handful inspect --coverage`, and the table of axes.
+
+It is looked at twice: each axis by itself, over the episodes; and the places where objects started, over the scenes.
+"""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -9,14 +12,17 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from generators.coverage import Coverage
 from generators.looks import LOOK_AXES
 from pipelines.rerender import KIND as RENDERING
-from pipelines.tables import scenes_text
+from pipelines.tables import coverage_lines, scenes_text
 from scenes.domains import domain_names, get_domain
 from scenes.randomization import AXES, Randomization
 from scenes.randomization.coverage import STRETCHES, AxisCoverage, coverage
+from scenes.task import get_task
 from trajectories.ancestry import Plan, lines_beneath
 from trajectories.dataset import Dataset
+from trajectories.views import View
 
 _BLOCKS = " ▁▂▃▄▅▆▇█"
 
@@ -37,6 +43,31 @@ def coverage_of(dataset: Dataset) -> dict[str, list[AxisCoverage]]:
         if "randomization" in line[-1]:
             drawn_from[line[-1]["config"]["domain"]] = _drawn_from(line)
     return {name: coverage(kept, drawn_from[name]) for name, kept in ledgers.items() if name in drawn_from}
+
+
+def starts_of(dataset: Dataset) -> dict[str, Any] | None:
+    """Where the objects of a data set's scenes started, as `Coverage.to_plain` has it.
+
+    Of a view only the scenes are known that it holds episodes of, so no rates.
+
+    Returns:
+        None where it was not generated, or holds several tasks.
+    """
+    plans = [line[-1] for line in lines_beneath(dataset)]
+    tasks = {plan["task"] if plan.get("kind") == "generation" else None for plan in plans}
+    task = tasks.pop() if len(tasks) == 1 else None
+    if task is None:
+        return None
+    found = Coverage(get_task(task))
+    found.add(dataset.scene_records())
+    return found.to_plain(rates=not isinstance(dataset, View))
+
+
+def starts_text(found: Mapping[str, Any] | None) -> Text:
+    """What a person is shown of it."""
+    if found is None:
+        return Text("\nwhere objects started is said of what was generated for one task")
+    return Text("\n" + "\n".join(coverage_lines(found)))
 
 
 def _drawn_from(line: Sequence[Plan]) -> Randomization:

@@ -50,12 +50,13 @@ def forecast(
         assert count is not None  # one of them was asked for
         wanted = math.ceil(count * len(sample.scenes) / kept) if kept else None
     share = kept / len(sample.scenes)
+    before = plan["pilot"]["scenes"] if "pilot" in plan else 0
     return {
         "sample": len(sample.scenes),
         "sample_kept": kept,
         "scenes": wanted,
         "kept": None if wanted is None else count or round(wanted * share),
         "chunks": None if wanted is None else -(-wanted // plan["config"]["chunk"]),
-        "seconds": None if wanted is None else wanted * each / at_once,
+        "seconds": None if wanted is None else (wanted + before) * each / at_once,
         "bytes": None if wanted is None else round(size / len(sample.scenes) * wanted),
     }

@@ -23,14 +23,17 @@ import numpy as np
 import PIL
 
 from generators.augment import Engine, Options
+from generators.coverage import Coverage
 from generators.demos import load_demos
 from generators.options import PLAIN, PlanOptions
+from generators.pilot import Pilot, pilot_of
 from handful import InputError, JobError, __version__, unknown_name
 from pipelines.configuration import project_commit, resolve, to_plain
 from pipelines.doctor import cores
 from pipelines.executors import check_workers, run_tasks
 from pipelines.faults import Failure, Limits, Queue
 from pipelines.forecast import forecast
+from pipelines.pilot import begun_at, flown, fly
 from pipelines.progress import Progress, Reporter
 from pipelines.quarantine import Narrowed, Quarantine, Step, Task, lacking, record_of
 from pipelines.tally import Tally
@@ -111,11 +114,13 @@ class ChunkJob:
     embodiment: str = PANDA
     # How it is made where it could not be made whole.
     narrowed: Narrowed | None = None
+    # The plan's pilot.
+    pilot: Pilot | None = None
 
 
 def make_chunk(job: ChunkJob) -> dict[str, Any]:
     """Generate one chunk and commit it; returns only its account."""
-    engine = _engine(job.task, job.demos, job.seed, job.config, job.embodiment)
+    engine = _engine(job.task, job.demos, job.seed, job.config, job.embodiment, job.pilot)
     narrowed = job.narrowed or Narrowed(())
     batches = [[scene] for scene in narrowed.scenes] if job.narrowed else [list(job.scenes)]
     results = [engine.simulate(batch) for batch in batches]
@@ -136,11 +141,19 @@ def make_chunk(job: ChunkJob) -> dict[str, Any]:
     return {"scenes": records}
 
 
+def make_records(job: ChunkJob) -> list[dict[str, Any]]:
+    """Generate scenes for the records of them alone."""
+    engine = _engine(job.task, job.demos, job.seed, job.config, job.embodiment)
+    return engine.simulate(list(job.scenes)).scenes
+
+
 @lru_cache(maxsize=2)
-def _engine(task: str, demos: str, seed: int, config: GenerationConfig, embodiment: str = PANDA) -> Engine:
+def _engine(
+    task: str, demos: str, seed: int, config: GenerationConfig, embodiment: str = PANDA, pilot: Pilot | None = None
+) -> Engine:
     workspace = build_workspace(task, embodiment, config.engine.physics_step)
     seeds = load_demos(demos, workspace.task, CONTROL_RATE)
-    return Engine(workspace, seeds, config.scenes_from(), seed, config.engine)
+    return Engine(workspace, seeds, config.scenes_from(), seed, config.engine, pilot)
 
 
 @lru_cache(maxsize=1)
@@ -189,7 +202,7 @@ def run(
 
     Returns:
         attempts, kept, scenes, generation_rate, first_try_rate, seconds, kept_per_hour, mean_duration, outcomes,
-        latched, quarantined, store.
+        latched, quarantined, coverage, store.
 
     Raises:
         InputError: anything asked for that cannot be; before work starts.
@@ -203,10 +216,18 @@ def run(
     check_cameras(task, cameras, embodiment)
     engine = _engine(task, str(demos), seed, config, embodiment)
     plan = make_plan(task, demos, seed, algorithm, config, scenes, engine)
+    ahead = config.engine.plan.pilot
+    if ahead:
+        job = ChunkJob(0, range(0), task, str(demos), seed, config, str(out), json.dumps(plan), embodiment)
+        told = flown(plan, out, ahead)
+        if told is None and (dry_run or not begun_at(out)):
+            told = fly(make_records, job, engine, workers, address, bounds, progress).to_plain()
+        # Where the store that is there has another plan, it is refused below.
+        plan["pilot"] = told or {"scenes": ahead}
     if dry_run:
         wanted = scenes if scenes is not None else config.chunk
         whole, text = range(min(wanted, config.chunk)), json.dumps(plan)
-        first = ChunkJob(0, whole, task, str(demos), seed, config, str(out), text, embodiment)
+        first = ChunkJob(0, whole, task, str(demos), seed, config, str(out), text, embodiment, pilot=pilot_of(plan))
         progress.say("making a few scenes to see how it goes")
         return {
             **{name: plan[name] for name in ("task", "seed", "algorithm")},
@@ -228,8 +249,8 @@ def run(
         for said in _commit(jobs, account, done_before, workers, address, bounds):
             for sentence in said:
                 bar.say(sentence)
-            _show(bar, tally, count, started_with, subtasks)
-        _show(bar, tally, count, started_with, subtasks)
+            _show(bar, account, count, started_with, subtasks)
+        _show(bar, account, count, started_with, subtasks)
     store = Store.create(out, store.plan)  # looked at anew: parts were added, and some perhaps made again
     if tally.scenes == tally.outcomes[QUARANTINED]:
         raise JobError(f"no scene could be made; the last of them: {store.part_records(0)[-1]['reason']}")
@@ -325,6 +346,7 @@ def continued(plan: dict[str, Any], out: str | Path, progress: Reporter) -> dict
 def _deciding(config: dict[str, Any]) -> dict[str, Any]:
     """A configuration without what decides no content, and without what the plan says for itself."""
     engine = {name: value for name, value in config["engine"].items() if name != "threads"}
+    engine["plan"] = {name: value for name, value in engine["plan"].items() if name != "pilot"}
     said_elsewhere = ("image_codec", "randomization")
     return {**{name: value for name, value in config.items() if name not in said_elsewhere}, "engine": engine}
 
@@ -345,19 +367,20 @@ def _jobs(
     embodiment: str,
 ) -> list[ChunkJob]:
     """The plan's chunks in order; with --count, as many as it may take at the worst."""
-    text = json.dumps(store.plan, sort_keys=True)
+    text, pilot = json.dumps(store.plan, sort_keys=True), pilot_of(store.plan)
     wanted = scenes if scenes is not None else (count or 0) * _WORST + config.chunk
     jobs = []
     for index in range(-(-wanted // config.chunk)):
         first = index * config.chunk
         last = first + config.chunk if scenes is None else min(scenes, first + config.chunk)
         span, path = range(first, last), str(store.path)
-        jobs.append(ChunkJob(index, span, task, str(demos), seed, config, path, text, embodiment))
+        jobs.append(ChunkJob(index, span, task, str(demos), seed, config, path, text, embodiment, pilot=pilot))
     return jobs
 
 
-def _show(bar: Progress, tally: Tally, count: int | None, kept_before: int, subtasks: list[str]) -> None:
+def _show(bar: Progress, account: "_Account", count: int | None, kept_before: int, subtasks: list[str]) -> None:
     """Say how far the run is: to a person in a line, to the log file in numbers."""
+    tally = account.tally
     pace = max(0, tally.kept - kept_before) / max(bar.elapsed(), 1e-9)
     counts = {"kept": tally.kept, "scenes": tally.scenes, "first_try": tally.first, "kept_per_second": pace}
     note = f"{pace:.1f} kept/s" if pace >= 1 else f"{3600 * pace:,.0f} kept/h"
@@ -365,7 +388,7 @@ def _show(bar: Progress, tally: Tally, count: int | None, kept_before: int, subt
         tally.kept if count is not None else tally.scenes,
         tally.outcomes,
         ", ".join(filter(None, [note, tally.note(subtasks)])),
-        {**counts, **tally.to_plain(subtasks)},
+        {**counts, **tally.to_plain(subtasks), "coverage": account.coverage.shares()},
     )
 
 
@@ -375,13 +398,14 @@ class _Account:
     def __init__(self, store: Store, count: int | None) -> None:
         self.store, self.count = store, count
         self.tally = Tally()
+        self.coverage = Coverage(get_task(store.plan["task"]))
         # Of finished chunks that follow the first without a gap: how many, and what they kept. Of others: what.
         self._next = self._in_order = 0
         self._ahead: dict[int, int] = {}
 
     def add(self, index: int, records: list[dict[str, Any]]) -> None:
         """Note a finished chunk."""
-        self.tally.add(records)
+        self._count(records)
         self._ahead[index] = sum(record["outcome"] == "success" for record in records)
         while self._next in self._ahead:
             self._in_order += self._ahead.pop(self._next)
@@ -389,8 +413,8 @@ class _Account:
 
     def add_again(self, index: int, before: list[dict[str, Any]], records: list[dict[str, Any]]) -> None:
         """Note a chunk that was made again with more of its scenes."""
-        self.tally.add(before, -1)
-        self.tally.add(records)
+        self._count(before, -1)
+        self._count(records)
         more = sum(
             (r["outcome"] == "success") - (b["outcome"] == "success") for b, r in zip(before, records, strict=True)
         )
@@ -398,6 +422,10 @@ class _Account:
             self._in_order += more
         else:
             self._ahead[index] += more
+
+    def _count(self, records: list[dict[str, Any]], sign: int = 1) -> None:
+        self.tally.add(records, sign)
+        self.coverage.add(records, sign)
 
     def enough(self) -> bool:
         """Whether `count` episodes are kept, in scene order."""
@@ -471,6 +499,8 @@ def summarise(store: Store, seconds: float, kept_before: int = 0) -> dict[str, A
     kept = kept_scenes(store)
     first = sum(record["attempts"][0] == "success" for record in records)
     lengths = store.episode_lengths()
+    coverage = Coverage(get_task(store.plan["task"]))
+    coverage.add(records)
     return {
         "attempts": attempts,
         "kept": kept,
@@ -483,6 +513,7 @@ def summarise(store: Store, seconds: float, kept_before: int = 0) -> dict[str, A
         "outcomes": dict(Counter(record["outcome"] for record in records)),
         "latched": sum(entry["latched"] for record in records for entry in record.get("tries", ())),
         "quarantined": [{"scene": scene, "reason": reason} for scene, (_, reason) in store.quarantined().items()],
+        "coverage": coverage.to_plain(),
         "store": str(store.path),
     }
 

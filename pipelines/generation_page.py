@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from markupsafe import Markup
@@ -14,10 +14,13 @@ from markupsafe import Markup
 from handful import HandfulError, InputError
 from pipelines import charts
 from pipelines.pictures import write_video
-from pipelines.tables import rate_text
+from pipelines.tables import coverage_lines, rate_text
 from pipelines.tally import Tally
 from trajectories.dataset import Dataset
 from trajectories.manifest import QUARANTINED
+
+if TYPE_CHECKING:
+    from generators.coverage import Coverage
 
 # Causes that get a video, scenes that are looked at for the maps, and maps of objects.
 _VIDEOS = 6
@@ -49,9 +52,11 @@ class GenerationPage:
     causes: frozenset[str]
     # Share of refused tries that an "any step" rule would have kept; None where none was refused.
     latched: str | None
+    # Of how many places there are episodes, in sentences, and seen from above.
+    coverage: list[str] = field(default_factory=list)
     maps: list[Markup] = field(default_factory=list)
     examples: list[Example] = field(default_factory=list)
-    # Why there are no maps or no examples.
+    # Why there are no examples.
     note: str = ""
 
 
@@ -68,16 +73,16 @@ def generation_page(store: Dataset, demos: Path | None = None) -> GenerationPage
     plain = tally.to_plain([f"subtask {k}" for k in range(1 + max(tally.came, default=0))])
     notes = []
     maps: list[Markup] = []
+    covered: list[str] = []
     examples: list[Example] = []
     if store.plan.get("kind") == "generation":
         # Only here: a report of what was learnt needs no simulator.
         from scenes.task import get_task
 
         plain = tally.to_plain([subtask.name for subtask in get_task(store.plan["task"]).subtasks])
-        try:
-            maps = _maps(store, records)
-        except HandfulError as error:
-            notes.append(f"Where objects started is not shown: {error}.")
+        coverage = _coverage(store, records)
+        covered = coverage_lines(coverage.to_plain())
+        maps = _maps(coverage, records)
         try:
             examples = _examples(store, records, demos)
         except HandfulError as error:
@@ -95,6 +100,7 @@ def generation_page(store: Dataset, demos: Path | None = None) -> GenerationPage
         quarantined={r["scene"]: r["reason"] for r in records if r["outcome"] == QUARANTINED},
         causes=frozenset(cause for _, cause in tally.causes),
         latched=rate_text(latched, refused) if refused and tally.came else None,
+        coverage=covered,
         maps=maps,
         examples=examples,
         note=" ".join(notes),
@@ -106,24 +112,28 @@ def _listed(causes: Mapping[str, int]) -> str:
     return ", ".join(f"{name.replace('_', ' ')} {count:,}" for name, count in ordered) or "-"
 
 
-def _maps(store: Dataset, records: list[dict[str, Any]]) -> list[Markup]:
-    """Where the objects of the task's roles started, seen from above, in scenes that were kept and in others."""
-    from scenes.domains import Domain
-    from scenes.randomization import Randomization
-    from scenes.scene import draw_scene
-    from scenes.workspace import build_workspace
+def _coverage(store: Dataset, records: list[dict[str, Any]]) -> "Coverage":
+    from generators.coverage import Coverage
+    from scenes.task import get_task
 
-    plan = store.plan
-    workspace = build_workspace(plan["task"], plan.get("embodiment", "panda"))
-    domain = Domain(plan["config"]["domain"], Randomization(plan["randomization"]))
-    chosen = np.unique(np.linspace(0, len(records) - 1, min(len(records), _SCENES)).astype(int)).tolist()
-    places: dict[str, tuple[list[Any], list[Any]]] = {}
-    for record in (records[i] for i in chosen):
-        scene = draw_scene(workspace, domain, "generation", plan["seed"], record["scene"])
-        for role, name in scene.roles.items():
-            good, bad = places.setdefault(role, ([], []))
-            (good if record["outcome"] == "success" else bad).append(scene.ledger["poses"][name][:2])
-    return [charts.places(role, good, bad) for role, (good, bad) in list(places.items())[:_MAPS]]
+    coverage = Coverage(get_task(store.plan["task"]))
+    coverage.add(records)
+    return coverage
+
+
+def _maps(coverage: "Coverage", records: list[dict[str, Any]]) -> list[Markup]:
+    """Where the objects of the task's roles started, seen from above, in scenes that were kept and in others."""
+    told = [record for record in records if "starts" in record]
+    if not told:
+        return []
+    chosen = np.unique(np.linspace(0, len(told) - 1, min(len(told), _SCENES)).astype(int)).tolist()
+    maps = []
+    for role in list(coverage.grids)[:_MAPS]:
+        places: tuple[list[Any], list[Any]] = ([], [])
+        for record in (told[i] for i in chosen):
+            places[record["outcome"] != "success"].append(record["starts"][role][:2])
+        maps.append(charts.places(role, *places, coverage.patches(role)))
+    return maps
 
 
 def _examples(store: Dataset, records: list[dict[str, Any]], demos: Path | None) -> list[Example]:

@@ -66,7 +66,8 @@ def inspect(
     Returns:
         The keys of `--json` (a count that damage hides is None), and what a person is shown. `findings` has what came
         of each rule that an episode breaks; None where content was not looked at, or damage hides it. `coverage` has
-        each domain's axes; None where it was not looked at, or damage hides it. `regenerated` has what came of making
+        each domain's axes, and `starts` where objects started in its scenes; None where it was not looked at, or damage
+        hides it, or there is nothing to say. `regenerated` has what came of making
         episodes again; None where that was not asked for, or damage hides it.
 
     Raises:
@@ -99,14 +100,17 @@ def inspect(
         )
     findings = None if results is None else [result for result in results if result.episodes]
     unsound = any(result.rule.severity == "error" for result in findings or ())
-    covered = None
+    covered = starts = None
     if coverage:
         # Only here, so that a store can be looked into where no simulator is installed.
-        from pipelines.coverage import coverage_of, coverage_table
+        from pipelines.coverage import coverage_of, coverage_table, starts_of, starts_text
 
-        covered = _read(lambda: coverage_of(store), problems)
-        hidden = Text("\nwhat it covers is hidden by damage", style="bold")
-        tables.append(hidden if covered is None else coverage_table(covered))
+        found = _read(lambda: (coverage_of(store), starts_of(store)), problems)
+        if found is None:
+            tables.append(Text("\nwhat it covers is hidden by damage", style="bold"))
+        else:
+            covered, starts = found
+            tables += [coverage_table(covered), starts_text(starts)]
     made = None
     if again is not None:
         made = _read(lambda: _make_again(store, again, progress or Reporter(quiet=True)), problems)
@@ -119,6 +123,7 @@ def inspect(
         "problems": problems,
         "findings": None if findings is None else [result.to_json() for result in findings],
         "coverage": None if covered is None else {name: [a.to_plain() for a in axes] for name, axes in covered.items()},
+        "starts": starts,
         "regenerated": None if made is None else made.to_json(),
     }
     return answer, Group(*tables)

@@ -14,6 +14,7 @@ import mujoco
 
 from generators.augment import Engine, Options
 from generators.demos import load_demos
+from generators.pilot import pilot_of
 from generators.rendering import render_episodes
 from handful import InputError, __version__
 from pipelines.configuration import build
@@ -102,7 +103,8 @@ def _engine(text: str, demos: str, draw: bool) -> Engine:
     if not draw:
         options = replace(options, cameras=(), depth=False, segmentation=False)
     domain = Domain(plan["config"]["domain"], Randomization(plan["randomization"]))
-    return Engine(workspace, load_demos(demos, workspace.task, CONTROL_RATE), domain, plan["seed"], options)
+    seeds = load_demos(demos, workspace.task, CONTROL_RATE)
+    return Engine(workspace, seeds, domain, plan["seed"], options, pilot_of(plan))
 
 
 def tries_of(dataset: Dataset, scene: int, demos: Path | None) -> list[Episode]:

@@ -45,11 +45,37 @@ def generation_text(result: Mapping[str, Any]) -> str:
             f"an 'any step' rule would have kept {result['latched']:,} of the tries that were refused",
             f"{result['kept_per_hour']:,.0f} kept/h, {result['seconds']:,.1f} s in all",
             "outcomes: " + ", ".join(f"{name.replace('_', ' ')} {count:,}" for name, count in causes),
+            *(coverage_lines(result["coverage"]) if "coverage" in result else ()),
             *(f"left out: scene {lost['scene']}: {lost['reason']}" for lost in result.get("quarantined", ())[:_LISTED]),
             *_again(result.get("quarantined", ())),
             f"store: {result['store']}",
         ]
     )
+
+
+def coverage_lines(coverage: Mapping[str, Any]) -> list[str]:
+    """Of how many places where objects may start there are episodes; see `generators.coverage`.
+
+    Args:
+        coverage: `Coverage.to_plain`.
+    """
+    lines = [f"started: {_covered(role, found)}" for role, found in coverage["roles"].items()]
+    if coverage["unrecorded"]:
+        lines.append(f"started: not recorded for {coverage['unrecorded']:,} scenes")
+    return lines
+
+
+def _covered(role: str, found: Mapping[str, Any]) -> str:
+    text = f"{role} in {found['tried']:,} of {found['cells']:,} cells, episodes from {found['kept']:,}"
+    lowest = found["lowest"]
+    if lowest is None:
+        return text
+    x, y, yaw = (" to ".join(f"{end:.2f}" for end in lowest[axis]) for axis in ("x", "y", "yaw"))
+    return f"{text}; lowest {_share(lowest)} at x {x} m, y {y} m, yaw {yaw} rad"
+
+
+def _share(counts: Mapping[str, int]) -> str:
+    return f"{100 * counts['kept'] / counts['tried']:.0f} % ({counts['kept']:,} of {counts['tried']:,})"
 
 
 def _again(quarantined: Sequence[Any]) -> list[str]:

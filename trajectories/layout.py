@@ -59,12 +59,12 @@ def committed_parts(store: Path) -> list[int]:
     return sorted(int(name[:8]) for name in names if _MANIFEST_NAME.fullmatch(name))
 
 
-def make_store(store: Path, plan: dict[str, Any]) -> None:
-    """Lay out an empty store, or finish a layout that was interrupted; then sweep away what dead writers left.
+def refuse_strangers(store: Path) -> None:
+    """Refuse a path where a store can neither be nor be made.
 
     Raises:
         InputError: the path holds something that is not a store.
-        JobError: the path cannot be written, or holds a store that has lost its root.
+        JobError: it holds a store that has lost its root.
     """
     if store.exists() and not store.is_dir():
         raise InputError(f"'{store}' is a file, not a store; give another path")
@@ -73,6 +73,17 @@ def make_store(store: Path, plan: dict[str, Any]) -> None:
         strangers = sorted(p.name for p in store.iterdir() if not _is_embryo(p)) if store.exists() else []
         if strangers:
             raise InputError(f"'{store}' exists and is not a store (it holds '{strangers[0]}'); give another path")
+
+
+def make_store(store: Path, plan: dict[str, Any]) -> None:
+    """Lay out an empty store, or finish a layout that was interrupted; then sweep away what dead writers left.
+
+    Raises:
+        InputError: the path holds something that is not a store.
+        JobError: the path cannot be written, or holds a store that has lost its root.
+    """
+    refuse_strangers(store)
+    if not (store / "zarr.json").exists():
         with disk_errors(f"store '{store}'"):
             store.mkdir(parents=True, exist_ok=True)
             write_whole(store / "plan.json", canonical_json(plan))

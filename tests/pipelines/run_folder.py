@@ -113,6 +113,18 @@ GENERATION = {
     "mean_duration": 8.3,
     "latched": 31,
     "outcomes": {"success": 872, "grasp_missed": 171, "collided": 96, "unreachable": 61, "object_dropped": 51},
+    "coverage": {
+        "unrecorded": 2,
+        "roles": {
+            "target": {
+                "cells": 64,
+                "tried": 64,
+                "kept": 63,
+                "share": 63 / 64,
+                "lowest": {"x": [0.6, 0.65], "y": [-0.15, -0.075], "yaw": [0.5, 1.0], "kept": 0, "tried": 12},
+            }
+        },
+    },
     "store": "store",
 }
 

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from generators.coverage import Patch
 from pipelines.charts import (
     BLUE,
     ORANGE,
@@ -19,6 +20,7 @@ from pipelines.charts import (
     bars,
     curves,
     forest,
+    places,
     ranks,
     scatter,
 )
@@ -138,3 +140,21 @@ def test_lines_of_ranks_cross_where_orders_differ():
     assert "a is number 1 and 2" in parse(svg).get("aria-label", "")
     assert "20%  <c>" not in texts(svg)
     assert "<c>  20%" in texts(svg)
+
+
+def test_a_cell_is_the_darker_the_more_of_its_scenes_were_not_kept():
+    corners = [((0.4, 0.5), (0.0, 0.1), 5, 5), ((0.5, 0.6), (0.0, 0.1), 1, 4), ((0.4, 0.5), (-0.1, 0.0), 0, 3)]
+    svg = places("target", [(0.45, 0.05)], [(0.55, 0.05)], [Patch(*corner) for corner in corners])
+    good, poor, none = parse(svg).iter("rect")
+    assert [float(cell.get("fill-opacity", "nan")) for cell in (good, poor)] == [0.0, 0.6]
+    assert (good.get("fill"), poor.get("fill")) == (ORANGE, ORANGE)
+    assert none.get("fill") != ORANGE
+    assert "1 kept of 4" in "".join(poor.itertext())
+    # Further from the robot is higher up, and its left is left.
+    assert float(poor.get("y", "nan")) < float(good.get("y", "nan"))
+    assert float(good.get("x", "nan")) < float(none.get("x", "nan"))
+    spots = list(parse(svg).iter("circle"))
+    for spot, cell in zip(spots, (good, poor), strict=True):
+        x, y, width, height = (float(cell.get(name, "nan")) for name in ("x", "y", "width", "height"))
+        assert float(spot.get("cx", "nan")) == pytest.approx(x + width / 2, abs=0.2)
+        assert float(spot.get("cy", "nan")) == pytest.approx(y + height / 2, abs=0.2)

@@ -385,9 +385,9 @@ def test_inspect_prints_the_contracts_keys(handful, tmp_path):
     code, out, err = handful("inspect", str(tmp_path / "s"), "--verify", "--json")
     assert code == 0
     record = json.loads(out)
-    optional = ["findings", "coverage", "regenerated"]
+    optional = ["findings", "coverage", "starts", "regenerated"]
     assert list(record) == ["episodes", "frames", "parts", "bytes", "ok", "problems", *optional]
-    assert [record[name] for name in optional] == [None] * 3
+    assert [record[name] for name in optional] == [None] * 4
     assert (record["episodes"], record["frames"], record["parts"], record["ok"]) == (6, 72, 2, True)
     assert "whole" in err
 

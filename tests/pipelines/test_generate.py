@@ -74,6 +74,7 @@ def test_the_account_adds_up(reference: tuple[Path, dict]) -> None:
         "outcomes",
         "latched",
         "quarantined",
+        "coverage",
         "store",
     }
 
@@ -241,7 +242,7 @@ def test_every_randomised_value_is_in_the_ledger(reference: tuple[Path, dict]) -
         ({"overrides": ["image_codec=jpeg:20"], "cameras": ("front",)}, "whole number from 50 to 100, got 20"),
         ({"overrides": ["image_codec=jpeg:95"]}, "has no images to encode; give --cameras as well"),
         ({"overrides": ["chunk=0"]}, "chunk must be at least 1 scene, got 0"),
-        ({"overrides": ["domain=twin/dev-1"]}, "unknown domain 'twin/dev-1'.*twin/dev-0"),
+        ({"overrides": ["domain=twin/dve-1"]}, "unknown domain 'twin/dve-1'.*twin/dev-0"),
         ({"task": "stack_three", "demos": generate.BUNDLED / "lift"}, "shows the task 'lift', not 'stack_three'"),
         ({"demos": "nowhere"}, "nowhere"),
     ],

@@ -6,6 +6,7 @@ from unittest import mock
 import pytest
 
 from pipelines import generate, generation_page
+from pipelines.coverage import starts_of
 from pipelines.generation_page import GenerationPage
 from pipelines.progress import Reporter
 from pipelines.report import render
@@ -49,6 +50,23 @@ def test_the_map_has_a_point_for_every_scene(store: Store, page: GenerationPage)
     assert len(page.maps) == 1
     assert page.maps[0].count("<circle") == len(store.scene_records()) == 8
     assert f"{len(store)} kept, {8 - len(store)} not" in page.maps[0]
+
+
+def test_the_map_and_its_sentence_have_the_cells_that_gave_episodes(store: Store, page: GenerationPage) -> None:
+    starts = starts_of(store)
+    assert starts is not None
+    assert page.maps[0].count("<rect") == 16
+    found = starts["roles"]["target"]
+    (line,) = page.coverage
+    assert line.startswith(f"started: target in {found['tried']} of 64 cells, episodes from {found['kept']}")
+
+
+def test_places_that_were_not_recorded_are_said_to_be_so(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    without = [{k: v for k, v in record.items() if k != "starts"} for record in store.scene_records()]
+    monkeypatch.setattr(Store, "scene_records", lambda self: without)
+    monkeypatch.setattr(generation_page, "_examples", lambda *_: [])
+    page = generation_page.generation_page(store)
+    assert (page.maps, page.coverage) == ([], ["started: not recorded for 8 scenes"])
 
 
 def test_demos_are_listed_from_the_worst(page: GenerationPage) -> None:

@@ -12,6 +12,7 @@ from pipelines.cli import app
 from pipelines.inspection import inspect, size
 from tests.pipelines import run_folder
 from trajectories import Episode, Store
+from trajectories.recipes import exclude
 from trajectories.rules import RULES
 
 
@@ -59,7 +60,7 @@ def test_a_store_without_images_or_episodes_can_be_inspected(tmp_path):
     empty = Store.create(tmp_path / "empty", {"kind": "test"})
     record, _ = inspect(empty.path, verify=True)
     want = {"episodes": 0, "frames": 0, "parts": 0, "bytes": 0, "ok": True, "problems": []}
-    assert record == {**want, "findings": None, "coverage": None, "regenerated": None}
+    assert record == {**want, "findings": None, "coverage": None, "starts": None, "regenerated": None}
     assert "0 in 0 parts" in shown(empty.path)
 
 
@@ -173,6 +174,16 @@ def test_coverage_is_held_against_what_the_store_was_drawn_from(tmp_path):
     assert 0.3 <= axes["latency"]["share"] < 1.0
     assert axes["mass_factor"]["values"] == 3 * result["episodes"]
     assert "lamps" not in axes
+    (target,) = result["starts"]["roles"].values()
+    tried = {tuple(record["starts"]["target"]) for record in Store.open(out).scene_records()}
+    assert (result["starts"]["unrecorded"], target["cells"]) == (0, 64)
+    assert 1 < target["kept"] <= target["tried"] <= len(tried) == 10
     text = shown(out, coverage=True)
     assert "coverage of domain sim" in text
+    assert f"started: target in {target['tried']} of 64 cells, episodes from {target['kept']}" in text
+    # A selection of scenes that were kept tells of places, and of no rate.
+    view = exclude(out, "0", tmp_path / "view")
+    (part,) = inspect(view.path, False, coverage=True)[0]["starts"]["roles"].values()
+    assert (part["tried"], part["lowest"]) == (part["kept"], None)
+    assert target["kept"] - 1 <= part["kept"] <= len(view)
     assert inspect(out, False)[0]["coverage"] is None

@@ -25,6 +25,11 @@ def test_generation_says_rates_speed_and_causes():
     assert lines[1] == "first try: 74.1 % (741 of 1,000; 95 % interval 71.3 to 76.7 %)"
     assert lines[2] == "an 'any step' rule would have kept 31 of the tries that were refused"
     assert lines[4] == "outcomes: success 872, grasp missed 171, collided 96, unreachable 61, object dropped 51"
+    assert lines[5:7] == [
+        "started: target in 64 of 64 cells, episodes from 63; lowest 0 % (0 of 12) at x 0.60 to 0.65 m, y -0.15 to "
+        "-0.07 m, yaw 0.50 to 1.00 rad",
+        "started: not recorded for 2 scenes",
+    ]
 
 
 def test_results_call_a_twin_surrogate_reality():
