@@ -1,5 +1,6 @@
 """Keeping a path with the objects: what is left of it moves with its reference, and with what shifts in the hand."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,13 +25,6 @@ class Anchor:
     reference: Array
     held: Array | None
 
-    def shift(self, now: "Anchor") -> float:
-        """How far things have moved since [m]."""
-        far = _displacement(self.reference, now.reference)
-        if self.held is not None and now.held is not None:
-            far = max(far, _displacement(self.held, now.held))
-        return far
-
     def moved(self, tool: Array, steps: int, now: "Anchor") -> Array:
         """A path's remaining tool poses (n, 7), so that from step `steps` on they fit where things are now.
 
@@ -45,5 +39,18 @@ class Anchor:
         return interpolate(tool, goal, smooth)
 
 
-def _displacement(a: Array, b: Array) -> float:
-    return float(np.linalg.norm(b[:3] - a[:3]) + LEVER * angle_between(a[3:], b[3:]))
+def shifts(then: Sequence[Anchor], now: Sequence[Anchor]) -> Array:
+    """How far things have moved from one anchor to the other, in each of n scenes (n,) [m]."""
+    far = _displacement([a.reference for a in then], [a.reference for a in now])
+    pairs = [(a.held, b.held) for a, b in zip(then, now, strict=True)]
+    rows = [row for row, (a, b) in enumerate(pairs) if a is not None and b is not None]
+    if rows:
+        held = _displacement(*zip(*(pairs[row] for row in rows), strict=True))
+        far[rows] = np.maximum(far[rows], held)
+    return far
+
+
+def _displacement(then: Sequence[Array], now: Sequence[Array]) -> Array:
+    a, b = np.array(then), np.array(now)
+    displaced: Array = np.linalg.norm(b[:, :3] - a[:, :3], axis=1) + LEVER * angle_between(a[:, 3:], b[:, 3:])
+    return displaced

@@ -16,6 +16,9 @@ _EXTENT = {
     "ellipsoid": lambda s: (s[0], s[1], s[2]),
 }
 
+# Each axis' next, and the one after that.
+_ONE_ON, _TWO_ON = np.array([1, 2, 0]), np.array([2, 0, 1])
+
 
 @dataclass(frozen=True)
 class Boxes:
@@ -53,33 +56,36 @@ def gap(a: Boxes, b: Boxes) -> Array:
     The largest gap along one of the 15 axes that can part two boxes (Gottschalk, Lin, Manocha, "OBBTree", SIGGRAPH
     1996). It is never more than their distance, and positive for every pair that is apart.
     """
-    turn_a, turn_b = matrix_from_quat(a.pose[..., 3:]), matrix_from_quat(b.pose[..., 3:])
-    away = b.pose[..., :3] - a.pose[..., :3]
-    # By component, in a's frame: where b is, and its axes as columns.
-    at = [_dot(turn_a[..., i], away) for i in range(3)]
-    axis = [[_dot(turn_a[..., i], turn_b[..., j]) for j in range(3)] for i in range(3)]
-    size = [[np.abs(axis[i][j]) for j in range(3)] for i in range(3)]
-    ha, hb = [a.half[..., i] for i in range(3)], [b.half[..., i] for i in range(3)]
-    found = np.full(at[0].shape, -np.inf)
-    for i in range(3):
-        reach = hb[0] * size[i][0] + hb[1] * size[i][1] + hb[2] * size[i][2]
-        found = np.maximum(found, np.abs(at[i]) - ha[i] - reach)
-        along = np.abs(at[0] * axis[0][i] + at[1] * axis[1][i] + at[2] * axis[2][i])
-        reach = ha[0] * size[0][i] + ha[1] * size[1][i] + ha[2] * size[2][i]
-        found = np.maximum(found, along - hb[i] - reach)
-    for i in range(3):
-        i1, i2 = (i + 1) % 3, (i + 2) % 3
-        for j in range(3):
-            j1, j2 = (j + 1) % 3, (j + 2) % 3
-            # Along a's edge i times b's edge j; of no length where these are parallel, and then it parts nothing new.
-            length = np.sqrt(np.maximum(1.0 - axis[i][j] ** 2, 0.0))
-            way = np.abs(at[i2] * axis[i1][j] - at[i1] * axis[i2][j])
-            reach = ha[i1] * size[i2][j] + ha[i2] * size[i1][j] + hb[j1] * size[i][j2] + hb[j2] * size[i][j1]
-            found = np.where(length > 1e-3, np.maximum(found, (way - reach) / np.maximum(length, 1e-3)), found)
-    return found
+    # By component first, what is left of the shapes of one length: (7, ...), (3, ...), and axes as columns (3, 3, ...).
+    rank = max(x.ndim for x in (a.pose, a.half, b.pose, b.half))
+    pose_a, ha, pose_b, hb = (_component_first(x, rank) for x in (a.pose, a.half, b.pose, b.half))
+    turn_a, turn_b = _axes(pose_a), _axes(pose_b)
+    away = pose_b[:3] - pose_a[:3]
+    # In a's frame: where b is (3, ...), and its axes as columns (3, 3, ...).
+    at = _dot(turn_a, away[:, None])
+    axis = _dot(turn_a[:, :, None], turn_b[:, None])
+    size = np.abs(axis)
+    from_a = np.abs(at) - ha - _dot(hb, np.moveaxis(size, 1, 0))
+    from_b = np.abs(_dot(at, axis)) - hb - _dot(ha, size)
+    # Along a's edge i times b's edge j; of no length where these are parallel, and then it parts nothing new.
+    length = np.sqrt(np.maximum(1.0 - axis**2, 0.0))
+    way = np.abs(at[_TWO_ON, None] * axis[_ONE_ON] - at[_ONE_ON, None] * axis[_TWO_ON])
+    reach = ha[_ONE_ON, None] * size[_TWO_ON] + ha[_TWO_ON, None] * size[_ONE_ON]
+    reach = reach + hb[_ONE_ON] * size[:, _TWO_ON] + hb[_TWO_ON] * size[:, _ONE_ON]
+    across = np.where(length > 1e-3, (way - reach) / np.maximum(length, 1e-3), -np.inf)
+    return np.maximum(np.maximum(from_a, from_b).max(axis=0), across.max(axis=(0, 1)))
+
+
+def _component_first(x: Array, rank: int) -> Array:
+    return np.ascontiguousarray(np.moveaxis(x[(None,) * (rank - x.ndim)], -1, 0))
+
+
+def _axes(pose: Array) -> Array:
+    """The axes of frames at poses (7, ...), as columns (3, 3, ...)."""
+    return np.ascontiguousarray(np.moveaxis(matrix_from_quat(np.moveaxis(pose[3:], 0, -1)), (-2, -1), (0, 1)))
 
 
 def _dot(a: Array, b: Array) -> Array:
-    """Products (...,) of vectors (..., 3), by component."""
-    product: Array = a[..., 0] * b[..., 0] + a[..., 1] * b[..., 1] + a[..., 2] * b[..., 2]
+    """Products of vectors (3, ...), by component."""
+    product: Array = a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
     return product

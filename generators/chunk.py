@@ -5,11 +5,12 @@ that planning stays batched and stepping wide; since rows of a batch do not depe
 gives depends on the company it is in.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from generators.anchoring import LEVER, Anchor
+from generators.anchoring import LEVER, Anchor, shifts
 from generators.coverage import start_of
 from generators.demos import Demo
 from generators.execution import Checkpoint, Execution
@@ -72,12 +73,19 @@ class Chunk:
         # Whether a lane has to plan; whether it backs away from a failure, to carry on from there.
         self.waits, self.backs_away = np.zeros(n, bool), np.zeros(n, bool)
         self.anchors: list[Anchor | None] = [None] * n
+        # (N, K) objects, by number: of each subtask the reference, and what is held; -1 where nothing is.
+        self._reference = self._numbers([subtask.reference for subtask in self.task.subtasks])
+        self._held = self._numbers([subtask.held for subtask in self.task.subtasks])
         self.stood = np.zeros(n)  # height of a subtask's reference object as it began [m]
         self.simulated = np.zeros(n, int)
         self.streams: list[np.random.Generator] = [np.random.default_rng(0)] * n
         self.failed: list[list[Episode]] = [[] for _ in scenes]
         self.result = ChunkResult()
         self.kept: dict[int, Episode] = {}
+
+    def _numbers(self, roles: Sequence[str | None]) -> np.ndarray:
+        number = {name: i for i, name in enumerate(self.task.objects)}
+        return np.array([[number[scene.roles[role]] if role else -1 for role in roles] for scene in self.scenes])
 
     def run(self) -> ChunkResult:
         """All tries at all scenes."""
@@ -188,13 +196,16 @@ class Chunk:
             return
         world = self.workspace.observe(self.sim, lanes)
         seen = self.options.perception.look(world, [self.execution.sensor[i] for i in lanes])
-        # Where the arms are, not where they were told to be: noise and latency lie between.
-        tools = self.robot.chain.forward(self.sim.joint_position(lanes))
+        anchors = self._anchored(seen, lanes)
+        done = [self.tape.rows(lane, "intended").astype(float) for lane in lanes]
+        commands = self.execution.command[lanes]
+        before = [rows[-2, :-1] if len(rows) > 1 else command for rows, command in zip(done, commands, strict=True)]
+        aims = self.robot.chain.forward(np.stack([commands, np.array(before)], axis=1))
         situations, queues = [], []
         for row, lane in enumerate(lanes):
             k, roles = int(self.stage[lane]), self.scenes[lane].roles
-            anchor = self._anchor(seen, row, lane, tools[row])
-            situation = self._situation(seen, row, lane, anchor)
+            anchor = anchors[row]
+            situation = self._situation(seen, row, lane, anchor, aims[row], _since(done[row][:, -1]))
             queue = self._queue(lane, self.recipe.library.of(k, roles), situation)
             situations.append(situation)
             queues.append(queue)
@@ -229,17 +240,16 @@ class Chunk:
             for row, path in zip(rows, found, strict=True):
                 paths[row] = path
 
-    def _situation(self, seen: World, row: int, lane: int, anchor: Anchor) -> Situation:
+    def _situation(self, seen: World, row: int, lane: int, anchor: Anchor, aims: Array, since: int | None) -> Situation:
         subtask, roles = self.task.subtasks[self.stage[lane]], self.scenes[lane].roles
         used = {roles[role] for role in (subtask.reference, subtask.held) if role}
-        tool = self.robot.chain.forward(self.execution.command[lane])
-        done = self.tape.rows(lane, "intended").astype(float)
+        tool, before = aims
         return Situation(
             tool=tool,
-            before=self.robot.chain.forward(done[-2, :-1]) if len(done) > 1 else tool,
+            before=before,
             command=self.execution.command[lane].copy(),
             gripper=float(self.execution.gripper[lane]),
-            since=_since(done[:, -1]),
+            since=since,
             reference=anchor.reference,
             held=None if anchor.held is None else compose(tool, anchor.held),
             reference_prop=self.task.prop(roles[subtask.reference]),
@@ -251,12 +261,15 @@ class Chunk:
             hand=self.robot.hand,
         )
 
-    def _anchor(self, seen: World, row: int, lane: int, tool: Array) -> Anchor:
-        subtask, roles = self.task.subtasks[self.stage[lane]], self.scenes[lane].roles
-        held = None
-        if subtask.held:
-            held = compose(inverse(tool), seen.objects[roles[subtask.held]][row])
-        return Anchor(seen.objects[roles[subtask.reference]][row].copy(), held)
+    def _anchored(self, seen: World, lanes: np.ndarray) -> list[Anchor]:
+        """What the paths of lanes are planned against, as it is seen now."""
+        # Where the arms are, not where they were told to be: noise and latency lie between.
+        tools = self.robot.chain.forward(self.sim.joint_position(lanes))
+        poses = np.stack([seen.objects[name] for name in self.task.objects])
+        rows, stage = np.arange(len(lanes)), self.stage[lanes]
+        reference, in_hand = poses[self._reference[lanes, stage], rows], self._held[lanes, stage]
+        held = compose(inverse(tools), poses[in_hand, rows])
+        return [Anchor(reference[row], held[row] if in_hand[row] >= 0 else None) for row in rows]
 
     def _plan_rest(self, lanes: np.ndarray) -> None:
         """Back away after a release, then wait for the judge; or back away from a failure."""
@@ -288,30 +301,36 @@ class Chunk:
         """One control step, and what follows from it."""
         world = self.execution.advance(lanes)
         self.simulated[lanes] += 1
-        at_end = np.isin(lanes, self.execution.moving(), invert=True)
-        for lane in lanes[at_end]:
-            self._settle(lane)
-        looking = (
-            ~at_end & (self.execution.progress(lanes) % _LOOK == 0) & (self.stage[lanes] < len(self.task.subtasks))
-        )
-        rows = np.flatnonzero(looking & ~self.backs_away[lanes])
+        on_the_way = np.zeros(len(self.scenes), bool)
+        on_the_way[self.execution.moving()] = True
+        looking = on_the_way[lanes] & (self.execution.progress(lanes) % _LOOK == 0)
+        looking &= (self.stage[lanes] < len(self.task.subtasks)) & ~self.backs_away[lanes]
+        looking &= self.execution.until_event(lanes) >= _BLIND
+        for row in np.flatnonzero(~on_the_way[lanes]):
+            self._settle(lanes[row], world.rows(np.array([row])))
+        rows = np.flatnonzero(looking)
         if len(rows):
             self._look(lanes[rows], world.rows(rows))
 
-    def _settle(self, lane: int) -> None:
-        """A lane's path is at its end, or the judge has spoken."""
+    def _settle(self, lane: int, world: World) -> None:
+        """A lane's path is at its end, or the judge has spoken.
+
+        Args:
+            lane: which.
+            world: it alone, as it is.
+        """
         outcome = self.monitor.outcome[lane]
         if outcome is Outcome.SUCCESS:
             self._succeed(lane)
         elif outcome is not None:
             self._fail(lane, outcome)
         elif self.backs_away[lane]:
-            self._resume(lane)
+            self._resume(lane, world)
         elif self.stage[lane] == len(self.task.subtasks):
             self.monitor.give_up(np.array([lane]))
             self._fail(lane, self._outcome(lane))
         else:
-            shortfall = self._shortfall(lane)
+            shortfall = self._shortfall(lane, world)
             if shortfall is not None:
                 self._fail(lane, shortfall)
                 return
@@ -321,11 +340,10 @@ class Chunk:
                 length = int(self.tape.length[lane])
                 self.tries[lane].save(int(self.stage[lane]), self.execution.checkpoint(lane), length)
 
-    def _shortfall(self, lane: int) -> Outcome | None:
+    def _shortfall(self, lane: int, world: World) -> Outcome | None:
         """What the subtask that has just ended lacks; None if it is done."""
         k = int(self.stage[lane])
-        subtask, ids = self.task.subtasks[k], np.array([lane])
-        world, roles = self.workspace.observe(self.sim, ids), self._roles(ids)
+        subtask, roles = self.task.subtasks[k], self._roles(np.array([lane]))
         if subtask.kind == "grasp":
             name = self.scenes[lane].roles[subtask.reference]
             risen = world.objects[name][0, 2] - self.stood[lane] > _LIFTED
@@ -345,39 +363,43 @@ class Chunk:
 
     def _look(self, lanes: np.ndarray, world: World) -> None:
         """Notice what was lost, and keep paths with objects that have moved."""
-        ahead = [self.execution.ahead(lane) for lane in lanes]
-        rows = np.array([row for row, (_, _, event) in enumerate(ahead) if event >= _BLIND], int)
-        if len(rows) == 0:
-            return
-        lanes, world, ahead = lanes[rows], world.rows(rows), [ahead[row] for row in rows]
         seen = self.options.perception.look(world, [self.execution.sensor[i] for i in lanes])
-        tools = self.robot.chain.forward(self.sim.joint_position(lanes))
-        tolerance = self.options.plan.reanchor + self.options.perception.slack(LEVER)
-        moved: dict[int, tuple[Anchor, Array, Array]] = {}
-        for row, (lane, loss) in enumerate(zip(lanes, self._losses(lanes, world), strict=True)):
+        losses = self._losses(lanes, world)
+        if self.options.plan.reanchor > 0:
+            self._keep_up(lanes, self._anchored(seen, lanes), losses)
+        for lane, loss in zip(lanes, losses, strict=True):
             if loss is not None:
                 self._fail(lane, loss)
-            elif self.options.plan.reanchor > 0:
-                joints, tool, event = ahead[row]
-                before, now = self.anchors[lane], self._anchor(seen, row, lane, tools[row])
-                assert before is not None  # every path of a subtask was planned against one
-                if tolerance < before.shift(now):
-                    moved[lane] = now, before.moved(tool, event, now), joints
-        if moved:
-            self._redirect(moved)
 
     def _losses(self, lanes: np.ndarray, world: World) -> list[Outcome | None]:
         """What each lane has lost on the way, so that its subtask's end need not be waited for."""
+        stage = self.stage[lanes]
+        in_hand, intact = np.ones(len(lanes), bool), np.ones(len(lanes), bool)
+        holding = np.flatnonzero(self._held[lanes, stage] >= 0)
+        if len(holding):
+            in_hand[holding] = self.task.held(world.rows(holding), self._held[lanes, stage][holding])
+        for k, subtask in enumerate(self.task.subtasks):
+            after = np.flatnonzero(stage > k)
+            if subtask.kind == "place" and len(after):
+                intact[after] &= self.task.placed(k, world.rows(after), self._roles(lanes[after]))
         losses: list[Outcome | None] = [None] * len(lanes)
-        for k in np.unique(self.stage[lanes]):
-            rows = np.flatnonzero(self.stage[lanes] == k)
-            part, roles = world.rows(rows), self._roles(lanes[rows])
-            held = self.task.subtasks[k].held
-            in_hand = self.task.held(part, roles[held]) if held else np.ones(len(rows), bool)
-            for row, here, intact in zip(rows, in_hand, self.task.intact(k, part, roles), strict=True):
-                if not (here and intact) and not self._is_last_try(lanes[row]):
-                    losses[row] = Outcome.DISTURBED if here else Outcome.OBJECT_DROPPED
+        for row in np.flatnonzero(~(in_hand & intact)):
+            if not self._is_last_try(lanes[row]):
+                losses[row] = Outcome.DISTURBED if in_hand[row] else Outcome.OBJECT_DROPPED
         return losses
+
+    def _keep_up(self, lanes: np.ndarray, anchors: list[Anchor], losses: list[Outcome | None]) -> None:
+        """Follow objects that have moved, in lanes that have lost nothing."""
+        planned = [self.anchors[lane] for lane in lanes]
+        then = [anchor for anchor in planned if anchor is not None]  # every path of a subtask was planned against one
+        tolerance = self.options.plan.reanchor + self.options.perception.slack(LEVER)
+        moved: dict[int, tuple[Anchor, Array, Array]] = {}
+        for row in np.flatnonzero(tolerance < shifts(then, anchors)):
+            if losses[row] is None:
+                joints, tool, event = self.execution.ahead(lanes[row])
+                moved[lanes[row]] = anchors[row], then[row].moved(tool, event, anchors[row]), joints
+        if moved:
+            self._redirect(moved)
 
     def _redirect(self, moved: dict[int, tuple[Anchor, Array, Array]]) -> None:
         """Follow moved paths where the arm can; where it cannot, the path stays as it is."""
@@ -391,11 +413,9 @@ class Chunk:
 
     # After a failure
 
-    def _resume(self, lane: int) -> None:
+    def _resume(self, lane: int, world: World) -> None:
         """Carry on from where things stand: at the grasp of the first object that is not in its place."""
-        ids = np.array([lane])
-        world, roles = self.workspace.observe(self.sim, ids), self._roles(ids)
-        k = self.task.resume(world, roles)
+        k = self.task.resume(world, self._roles(np.array([lane])))
         self.stage[lane], self.backs_away[lane], self.waits[lane] = k, False, True
         self.tries[lane].tries[-1].start = k
         self.tries[lane].save(k, self.execution.checkpoint(lane), int(self.tape.length[lane]))

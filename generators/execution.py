@@ -115,15 +115,13 @@ class Execution:
         self.tape.cut(ids, np.array([checkpoint.length]))
         self._tracks.clear(lane)
 
-    def undecided(self, lanes: np.ndarray) -> np.ndarray:
-        """Those of the lanes whose outcome is not known."""
-        return lanes[[self.monitor.outcome[i] is None for i in lanes]]
-
     def assign(self, lane: int, path: Path, subtask: int) -> None:
         """Give a lane a path to follow from its next step on, in place of what is left of the one it has."""
         away = path.away
         loud = np.zeros(len(path)) if away is None else np.array([self.noise.loudness(int(d)) for d in away])
-        self._tracks.put(lane, path, loud, subtask)
+        # As many numbers as steps: a path is followed to its end, or else the stream is not used any more.
+        fresh = self.jitter[lane].standard_normal(path.joints.shape)
+        self._tracks.put(lane, path, loud, fresh, subtask)
 
     def ahead(self, lane: int) -> tuple[Array, Array, int]:
         """What is left of a lane's path: joint targets (n, J), tool poses (n, 7), steps until its gripper's event.
@@ -144,18 +142,22 @@ class Execution:
         """Steps that lanes (n,) have taken of their paths."""
         return self._tracks.at[lanes]
 
+    def until_event(self, lanes: np.ndarray) -> np.ndarray:
+        """Steps until the gripper's event on the paths of lanes (n,), as `ahead` says."""
+        return self._tracks.event[lanes] - self._tracks.at[lanes]
+
     def moving(self) -> np.ndarray:
         """Lanes that have steps of a path left and whose outcome is not known, in rising order."""
-        return self.undecided(self._tracks.unfinished())
+        lanes = np.flatnonzero(self._tracks.at < self._tracks.length)
+        return lanes[[self.monitor.outcome[i] is None for i in lanes]]
 
     def advance(self, lanes: np.ndarray) -> World:
         """Take one control step in each of the lanes, which have one left; returns what is seen after it."""
         track, noise = self._tracks, self.noise
         at = lanes, track.at[lanes]
         joints, gripper = track.joints[at], track.gripper[at]
-        fresh = np.stack([self.jitter[i].standard_normal(joints.shape[1]) for i in lanes])
         blend = np.sqrt(1.0 - noise.persistence**2)
-        self.drift[lanes] = noise.persistence * self.drift[lanes] + blend * noise.std * fresh
+        self.drift[lanes] = noise.persistence * self.drift[lanes] + blend * noise.std * track.fresh[at]
         # In float32, as stored: the stored action is exactly the one that was applied.
         intended = np.concatenate([joints, gripper[:, None]], axis=1).astype(np.float32)
         executed = intended.copy()
@@ -177,27 +179,25 @@ class _Tracks:
     def __init__(self, lanes: int, joints: int, capacity: int = 128) -> None:
         self.at, self.length = np.zeros(lanes, int), np.zeros(lanes, int)
         self.subtask, self.event = np.zeros(lanes, int), np.zeros(lanes, int)
-        self.joints, self.tool = np.zeros((lanes, capacity, joints)), np.zeros((lanes, capacity, 7))
+        self.joints, self.fresh = (np.zeros((lanes, capacity, joints)) for _ in range(2))
+        self.tool = np.zeros((lanes, capacity, 7))
         self.gripper, self.loud = np.zeros((lanes, capacity)), np.zeros((lanes, capacity))
         self.demo, self.step = np.zeros((lanes, capacity), int), np.zeros((lanes, capacity), int)
 
-    def put(self, lane: int, path: Path, loud: np.ndarray, subtask: int) -> None:
-        """Lay a lane's path, with the factor on its noise per step."""
+    def put(self, lane: int, path: Path, loud: np.ndarray, fresh: Array, subtask: int) -> None:
+        """Lay a lane's path, with the factor on its noise per step and the normal numbers that drive the noise."""
         n = len(path)
         if n > self.gripper.shape[1]:
-            for name in ("joints", "tool", "gripper", "loud", "demo", "step"):
+            for name in ("joints", "fresh", "tool", "gripper", "loud", "demo", "step"):
                 rows = getattr(self, name)
                 more = np.zeros((len(rows), n, *rows.shape[2:]), rows.dtype)
                 setattr(self, name, np.concatenate([rows, more], axis=1))
         self.joints[lane, :n], self.tool[lane, :n], self.gripper[lane, :n] = path.joints, path.tool, path.gripper
-        self.demo[lane, :n], self.step[lane, :n], self.loud[lane, :n] = path.demo, path.step, loud
+        self.demo[lane, :n], self.step[lane, :n] = path.demo, path.step
+        self.loud[lane, :n], self.fresh[lane, :n] = loud, fresh
         self.at[lane], self.length[lane], self.subtask[lane] = 0, n, subtask
         self.event[lane] = n if path.away is None else int(np.argmin(path.away))
 
     def clear(self, lane: int) -> None:
         """Take a lane's path away."""
         self.at[lane] = self.length[lane] = 0
-
-    def unfinished(self) -> np.ndarray:
-        """Lanes with steps left."""
-        return np.flatnonzero(self.at < self.length)

@@ -116,7 +116,12 @@ def _off_the_table(tool: Array, candidate: Candidate, situation: Situation, opti
 
 
 def follow(
-    chain: Chain, poses: list[Array], guesses: list[Array], commands: Array, rate: float
+    chain: Chain,
+    poses: list[Array],
+    guesses: list[Array],
+    commands: Array,
+    rate: float,
+    glances: list[Array] | None = None,
 ) -> tuple[list[Array], np.ndarray]:
     """Joint paths along tool paths for many scenes at once.
 
@@ -128,12 +133,14 @@ def follow(
         guesses: per scene, (T_i, J) angles to start the search from and to stay near.
         commands: (n, J) joint targets just before each path begins.
         rate: control rate [Hz].
+        glances: per scene the angles at key poses that `glance` found for the same; None: they are to be found.
 
     Returns:
         Per scene the (T_i, J) joint targets, and (n,) whether the arm can follow: every pose reached to 1 mm and 0.6
         degrees within the joint limits, no step faster than the joints' speed limits.
     """
-    keys, rough, _ = _solve_keys(chain, poses, guesses)
+    keys = [_keys(len(p)) for p in poses]
+    rough = _solve_keys(chain, keys, poses, guesses)[0] if glances is None else glances
     starts = [
         guess + _between(key, found - guess[key], len(guess))
         for guess, key, found in zip(guesses, keys, rough, strict=True)
@@ -149,7 +156,9 @@ def follow(
     return paths, feasible
 
 
-def glance(chain: Chain, poses: list[Array], guesses: list[Array], commands: Array, rate: float) -> Array:
+def glance(
+    chain: Chain, poses: list[Array], guesses: list[Array], commands: Array, rate: float
+) -> tuple[Array, list[Array]]:
     """A first look at tool paths, at their key poses alone.
 
     Args:
@@ -157,28 +166,34 @@ def glance(chain: Chain, poses: list[Array], guesses: list[Array], commands: Arr
 
     Returns:
         (n,) how many times faster than a joint can the arm would have to be at the least; infinite where a key pose is
-        out of its reach. More than 1 says that `follow` will fail, less does not say that it will not.
+        out of its reach. More than 1 says that `follow` will fail, less does not say that it will not. And per scene
+        the angles (K_i, J) at its key poses.
     """
-    keys, rough, reached = _solve_keys(chain, poses, guesses)
+    keys = [_keys(len(p)) for p in poses]
+    rough, reached = _solve_keys(chain, keys, poses, guesses)
     excess = np.full(len(poses), np.inf)
     for i, (key, found, ok) in enumerate(zip(keys, rough, reached, strict=True)):
         if ok.all():
             way = np.abs(np.diff(np.concatenate([commands[i : i + 1], found]), axis=0))
             steps = np.diff(np.concatenate([[-1], key]))
             excess[i] = (way * rate / steps[:, None] / chain.max_speed).max()
-    return excess
+    return excess, rough
+
+
+def _keys(length: int) -> np.ndarray:
+    """The key steps (K,) of a path: every few, and its last."""
+    return np.append(np.arange(0, length - 1, _STRIDE), length - 1)
 
 
 def _solve_keys(
-    chain: Chain, poses: list[Array], guesses: list[Array]
-) -> tuple[list[np.ndarray], list[Array], list[np.ndarray]]:
-    """Per path its key steps (K,), angles (K, J) that reach their poses, and whether they do (K,)."""
-    keys = [np.append(np.arange(0, len(p) - 1, _STRIDE), len(p) - 1) for p in poses]
+    chain: Chain, keys: list[np.ndarray], poses: list[Array], guesses: list[Array]
+) -> tuple[list[Array], list[np.ndarray]]:
+    """Per path angles (K, J) that reach the poses at its key steps, and whether they do (K,)."""
     near = np.concatenate([guess[key] for guess, key in zip(guesses, keys, strict=True)])
     target = np.concatenate([path[key] for path, key in zip(poses, keys, strict=True)])
     result = solve_inverse(chain, target, near, near, iterations=14, posture_gain=1.0)
     ends = np.cumsum([len(key) for key in keys])[:-1]
-    return keys, np.split(result.q, ends), np.split(result.reached(), ends)
+    return np.split(result.q, ends), np.split(result.reached(), ends)
 
 
 def _between(key: np.ndarray, values: Array, length: int) -> Array:

@@ -45,16 +45,18 @@ def room(
         return over, over
     poses = np.concatenate([situation.tool[None], tool[steps]])
     at = moving.at(poses)
-    gaps = gap(Boxes(at.pose[:, :, None], at.half[:, :, None]), others)  # (T, A, B)
+    # Steps last: they are the most, and short rows are slow.
+    mine = Boxes(at.pose.transpose(1, 0, 2)[:, None], at.half.transpose(1, 0, 2)[:, None])
+    gaps = gap(mine, Boxes(others.pose[:, None], others.half[:, None]))  # (A, B, T)
     if situation.held is not None:
-        goal = len(around(situation.reference_prop).half)
+        goal = len(others.half) - len(around(situation.reference_prop).half)
         # The hand may be near what it puts something on, and that may be near all else once it is let go.
-        gaps[:, :_HAND, len(others.half) - goal :] = np.inf
-        gaps[1:, _HAND:][steps >= event] = np.inf
-        gaps[1:, _HAND:, len(others.half) - goal :][steps >= met] = np.inf
-    gaps[:, 0] -= options.palm_clearance
-    asked = np.minimum(sway[steps][:, None, None], gaps[:1])
-    return min(over, float(gaps[1:, 0].min())), min(over, float((gaps[1:] - asked).min()))
+        gaps[:_HAND, goal:] = np.inf
+        gaps[_HAND:, :, 1:][..., steps >= event] = np.inf
+        gaps[_HAND:, goal:, 1:][..., steps >= met] = np.inf
+    gaps[0] -= options.palm_clearance
+    asked = np.minimum(sway[steps], gaps[..., :1])
+    return min(over, float(gaps[0, :, 1:].min())), min(over, float((gaps[..., 1:] - asked).min()))
 
 
 def trailing(gripper: Array) -> Array:
@@ -98,15 +100,12 @@ def fingertip_clearance(poses: Array, gripper: Array, table_height: float, hand:
     """Least height of the fingertips over the table along a path of tool poses (T, 7) with openings (T,) [m]."""
     # The tips' outer corners in the tool's frame, whose z points out of the hand.
     half_width = hand.reach * gripper + hand.tip_depth
-    lowest = np.inf
-    for x in (-hand.tip_half_width, hand.tip_half_width):
-        for side in (-1.0, 1.0):
-            corner = np.stack(
-                [np.full_like(half_width, x), side * half_width, np.full_like(half_width, hand.tip_length)], axis=1
-            )
-            heights = poses[:, 2] + quat_rotate(poses[:, 3:], corner)[:, 2]
-            lowest = min(lowest, float(heights.min()))
-    return lowest - table_height
+    corners = np.empty((2, 2, len(gripper), 3))
+    corners[0, ..., 0], corners[1, ..., 0] = -hand.tip_half_width, hand.tip_half_width
+    corners[:, 0, :, 1], corners[:, 1, :, 1] = -half_width, half_width
+    corners[..., 2] = hand.tip_length
+    heights = poses[:, 2] + quat_rotate(poses[:, 3:], corners)[..., 2]
+    return float(heights.min()) - table_height
 
 
 def palm_is_clear(poses: Array, points: Array, margin: float, hand: HandShape) -> bool:

@@ -55,6 +55,7 @@ class Search:
             queues: per scene its candidates, best first.
         """
         paths: list[Path | None] = [None] * len(situations)
+        glances: dict[Layout, Array] = {}
         slow: list[list[Layout]] = [[] for _ in situations]
         tight: list[list[Layout]] = [[] for _ in situations]
         for first, last in itertools.pairwise(_ROUNDS if self._options.screening else (0, 1)):
@@ -63,9 +64,9 @@ class Search:
                 if path is None:
                     laid[row], narrow = self._roomy(queues[row][first:last], situations[row])
                     tight[row] += narrow
-            for row, late in self._look(laid, situations).items():
+            for row, late in self._look(laid, situations, glances).items():
                 slow[row] += late
-            for row, late in self._settle(laid, situations, paths, slowly=False).items():
+            for row, late in self._settle(laid, situations, paths, slowly=False, glances=glances).items():
                 slow[row] += late
         for left, slowly in ((slow, True), (tight, False), (tight, True)):
             self._settle({row: left[row] for row, path in enumerate(paths) if path is None}, situations, paths, slowly)
@@ -86,20 +87,26 @@ class Search:
                 (easy if ease >= 0.0 else tight).append(layout)
         return easy, tight
 
-    def _look(self, laid: dict[int, list[Layout]], situations: list[Situation]) -> dict[int, list[Layout]]:
-        """Leave in `laid` what the arm may be able to follow as it is; returns what it may follow more slowly."""
+    def _look(
+        self, laid: dict[int, list[Layout]], situations: list[Situation], glances: dict[Layout, Array]
+    ) -> dict[int, list[Layout]]:
+        """Leave in `laid` what the arm may be able to follow as it is; returns what it may follow more slowly.
+
+        What was found is noted in `glances`.
+        """
         late: dict[int, list[Layout]] = {}
         # Where another robot's demos lead, the arm has to find out as it goes.
         every = [(row, x, x.guess) for row, layouts in laid.items() for x in layouts if x.guess is not None]
         if not every or not self._options.screening:
             return late
-        excess = glance(
+        excess, found = glance(
             self._robot.chain,
             [layout.tool for _, layout, _ in every],
             [guess for _, _, guess in every],
             np.stack([situations[row].command for row, _, _ in every]),
             self._rate,
         )
+        glances.update(zip((layout for _, layout, _ in every), found, strict=True))
         for (row, layout, _), times in zip(every, excess, strict=True):
             if times > 1.0:
                 laid[row].remove(layout)
@@ -108,7 +115,12 @@ class Search:
         return late
 
     def _settle(
-        self, laid: dict[int, list[Layout]], situations: list[Situation], paths: list[Path | None], slowly: bool
+        self,
+        laid: dict[int, list[Layout]],
+        situations: list[Situation],
+        paths: list[Path | None],
+        slowly: bool,
+        glances: dict[Layout, Array] | None = None,
     ) -> dict[int, list[Layout]]:
         """Give each scene the first of its layouts that the arm can follow; returns those tried in vain."""
         failed: dict[int, list[Layout]] = {}
@@ -116,14 +128,19 @@ class Search:
             heads = {row: layouts[turn] for row, layouts in laid.items() if paths[row] is None and turn < len(layouts)}
             if not heads:
                 return failed
-            self._follow(heads, situations, paths, slowly)
+            self._follow(heads, situations, paths, slowly, glances)
             for row, layout in heads.items():
                 if paths[row] is None:
                     failed.setdefault(row, []).append(layout)
         raise AssertionError("itertools.count has no end")
 
     def _follow(
-        self, laid: dict[int, Layout], situations: list[Situation], paths: list[Path | None], slowly: bool
+        self,
+        laid: dict[int, Layout],
+        situations: list[Situation],
+        paths: list[Path | None],
+        slowly: bool,
+        glances: dict[Layout, Array] | None,
     ) -> None:
         """Turn layouts into paths where the arm can follow them, at their own speed or more slowly."""
         own = {row: layout.guess for row, layout in laid.items() if layout.guess is not None}
@@ -134,7 +151,8 @@ class Search:
                 starts = [situations[row].tool for row in own]
                 layouts, joints, feasible = paced(chain, layouts, guesses, starts, commands, rate)
             else:
-                joints, feasible = follow(chain, [layout.tool for layout in layouts], guesses, commands, rate)
+                found = [glances[layout] for layout in layouts] if glances else None
+                joints, feasible = follow(chain, [layout.tool for layout in layouts], guesses, commands, rate, found)
             self._take(dict(zip(own, layouts, strict=True)), joints, feasible, paths)
         others = [row for row in laid if row not in own]
         if others and not slowly:  # crossing slows down by itself

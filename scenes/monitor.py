@@ -94,21 +94,31 @@ class Monitor:
         world = self.workspace.observe(self.sim, ids)
         reached = task.goal(world, {role: index[ids] for role, index in self.roles.items()})
         self.met[ids] |= reached
-        poses, point = np.stack([world.objects[name] for name in task.objects], axis=1), world.tool[:, None, :3]
-        positions, start, bystander = poses[..., :3], self._start[ids], self._bystander[ids]
-        calm = (np.stack([world.speeds[name] for name in task.objects]) < rules.rest_speed).all(axis=0)
-        distance = hold_distances(poses, self._hold_points, point)
-        if task.ends_in_release:
-            calm &= (distance >= rules.clearance).all(axis=1) & (world.opening >= rules.open_gripper)
-        self.held[ids] = np.where(reached & calm, self.held[ids] + 1, 0)
-        picked_up = (positions[..., 2] - start[..., 2] > rules.raised) & (distance < IN_HAND)
-        pushed = np.linalg.norm(positions - start, axis=2) > rules.push
+        poses = np.stack([world.objects[name] for name in task.objects], axis=1)
+        way, bystander = poses[..., :3] - self._start[ids], self._bystander[ids]
+        raised = (way[..., 2] > rules.raised) & bystander
+        # In most steps nothing is reached and nothing raised, and where the hand is does not matter.
+        if reached.any() or raised.any():
+            distance = hold_distances(poses, self._hold_points, world.tool[:, None, :3])
+            reached = reached & self._calm(world, distance)
+            raised &= distance < IN_HAND
+        self.held[ids] = np.where(reached, self.held[ids] + 1, 0)
         self._decide(ids, self.sim.diverged[ids], Outcome.DIVERGED)
         self._decide(ids, self.workspace.forbidden_contact(self.sim, ids), Outcome.COLLIDED)
-        self._decide(ids, (picked_up & bystander).any(axis=1), Outcome.WRONG_OBJECT)
-        self._decide(ids, (pushed & bystander).any(axis=1), Outcome.DISTURBED)
+        if bystander.any():
+            pushed = np.linalg.norm(way, axis=2) > rules.push
+            self._decide(ids, raised.any(axis=1), Outcome.WRONG_OBJECT)
+            self._decide(ids, (pushed & bystander).any(axis=1), Outcome.DISTURBED)
         self._decide(ids, self.held[ids] >= self.need, Outcome.SUCCESS)
         return world
+
+    def _calm(self, world: World, distance: Array) -> np.ndarray:
+        """Whether everything is at rest and, after a release, the hand open and away from all it could hold, (n,)."""
+        task, rules = self.workspace.task, self.rules
+        calm = (np.stack([world.speeds[name] for name in task.objects]) < rules.rest_speed).all(axis=0)
+        if task.ends_in_release:
+            calm &= (distance >= rules.clearance).all(axis=1) & (world.opening >= rules.open_gripper)
+        return calm
 
     def _decide(self, ids: np.ndarray, where: np.ndarray, outcome: Outcome) -> None:
         for i in ids[where]:

@@ -23,8 +23,10 @@ def measure_joints(
         streams: their n "sensor_noise" streams.
     """
     joints = sim.joint_position(ids)
-    for row, (scene, stream) in enumerate(zip(scenes, streams, strict=True)):
-        std = scene.ledger["physics"]["proprioceptive_noise"]
-        if std:
-            joints[row] += std * stream.standard_normal(joints.shape[1])
+    std = np.array([scene.ledger["physics"]["proprioceptive_noise"] for scene in scenes])
+    rows = np.flatnonzero(std)
+    noise = np.empty((len(rows), joints.shape[1]))
+    for row, drawn in zip(rows, noise, strict=True):
+        streams[row].standard_normal(out=drawn)
+    joints[rows] += std[rows, None] * noise
     return joints

@@ -11,7 +11,13 @@ from functools import cached_property
 
 import numpy as np
 
-from sim.transforms import Array, compose, matrix_from_quat, quat_multiply
+from sim.transforms import Array, matrix_from_quat, quat_multiply
+
+# Each axis' next, and the one after that.
+_ONE_ON, _TWO_ON = np.array([1, 2, 0]), np.array([2, 0, 1])
+# A product of quaternions a and b, by component: the sum over i of a[i] * _SIGNS[i] * b[_FACTORS[i]].
+_FACTORS = np.array([[0, 1, 2, 3], [1, 0, 3, 2], [2, 3, 0, 1], [3, 2, 1, 0]])
+_SIGNS = np.array([[1.0, 1, 1, 1], [-1, 1, -1, 1], [-1, 1, 1, -1], [-1, -1, 1, 1]])[..., None, None]
 
 
 @dataclass(frozen=True)
@@ -67,16 +73,16 @@ class Chain:
     def forward(self, q: Array) -> Array:
         """Tool poses in the base frame (..., 7) of joint angles (..., J) [rad]."""
         q = np.asarray(q, float)
-        half = q.reshape(-1, self.joint_count()) / 2
+        half = q.reshape(-1, self.joint_count()).T / 2
         positions, quats, turned = self._links
-        poses = np.empty((len(half), len(positions), 7))
-        poses[..., :3], poses[:, -1, 3:] = positions, quats[-1]
-        poses[:, :-1, 3:] = np.cos(half)[..., None] * quats[:-1] + np.sin(half)[..., None] * turned
+        poses = np.empty((7, len(positions), half.shape[1]))
+        poses[:3], poses[3:, -1] = positions.T[..., None], quats[-1][:, None]
+        poses[3:, :-1] = np.cos(half) * quats[:-1].T[..., None] + np.sin(half) * turned.T[..., None]
         # Neighbours are joined in pairs, all pairs at once: the arm's length in steps would be many small ones.
         while (count := poses.shape[1]) > 1:
-            pairs = compose(poses[:, 0 : count - 1 : 2], poses[:, 1::2])
+            pairs = _join(poses[:, 0 : count - 1 : 2], poses[:, 1::2])
             poses = np.concatenate([pairs, poses[:, -1:]], axis=1) if count % 2 else pairs
-        return poses.reshape(*q.shape[:-1], 7)
+        return np.ascontiguousarray(poses[:, 0].T).reshape(*q.shape[:-1], 7)
 
     @cached_property
     def _links(self) -> tuple[Array, Array, Array]:
@@ -88,7 +94,19 @@ class Chain:
     def jacobian(self, q: Array) -> Array:
         """Geometric Jacobians (N, 6, J) of the tool: linear [m/rad] above angular, both in the base frame."""
         position, _, axes, origins = self._walk(np.ascontiguousarray(np.asarray(q, float).T))
-        return np.stack(_jacobian(position, axes, origins)).transpose(2, 0, 1)
+        return _jacobian(position, axes, origins).transpose(2, 0, 1)
+
+
+def _join(a: Array, b: Array) -> Array:
+    """As `compose`, to the last bit, for poses (7, ...) by component first; in few operations, as these are short."""
+    w, u, v = a[3], a[4:], b[:3]
+    u1, u2 = u[_ONE_ON], u[_TWO_ON]
+    t = 2.0 * (u1 * v[_TWO_ON] - u2 * v[_ONE_ON])
+    parts = a[3:, None] * (b[3:][_FACTORS] * _SIGNS)
+    pose = np.empty(a.shape)
+    pose[:3] = a[:3] + (v + w * t + (u1 * t[_TWO_ON] - u2 * t[_ONE_ON]))
+    pose[3:] = parts[0] + parts[1] + parts[2] + parts[3]
+    return pose
 
 
 def _turn(frame: list[Array], turn: Array) -> list[Array]:
@@ -113,11 +131,13 @@ def _add(position: Array, frame: list[Array], offset: Array) -> Array:
     return position
 
 
-def _jacobian(position: Array, axes: Array, origins: Array) -> list[Array]:
-    """The six rows (J, N) of the Jacobians, from what `Chain._walk` found."""
-    ax, ay, az = axes
-    lx, ly, lz = (position[i] - origins[i] for i in range(3))
-    return [ay * lz - az * ly, az * lx - ax * lz, ax * ly - ay * lx, ax, ay, az]
+def _jacobian(position: Array, axes: Array, origins: Array) -> Array:
+    """The rows (6, J, N) of the Jacobians, from what `Chain._walk` found."""
+    lever = position[:, None] - origins
+    rows = np.empty((6, *axes.shape[1:]))
+    np.subtract(axes[_ONE_ON] * lever[_TWO_ON], axes[_TWO_ON] * lever[_ONE_ON], out=rows[:3])
+    rows[3:] = axes
+    return rows
 
 
 @dataclass(frozen=True)
@@ -194,49 +214,55 @@ def _columns(pose: Array) -> Array:
     return np.concatenate([pose[:, :3].T, axes])
 
 
-def _error(chain: Chain, q: Array, goal: Array) -> tuple[list[Array], list[Array]]:
-    """What separates the tool at angles (J, N) from its goal (12, N), and the Jacobians' rows, 6 of (J, N).
+def _error(chain: Chain, q: Array, goal: Array) -> tuple[Array, Array]:
+    """What separates the tool at angles (J, N) from its goal (12, N), and the Jacobians' rows (6, J, N).
 
-    The error is six of (N,) in the base frame: the way, then the rotation vector, by the sine and cosine of its angle.
+    The error (6, N) is in the base frame: the way, then the rotation vector, by the sine and cosine of its angle.
     """
     position, frame, axes, origins = chain._walk(q)
-    way = [goal[i] - position[i] for i in range(3)]
-    sine, trace = [np.zeros(q.shape[1])] * 3, np.zeros(q.shape[1])
-    for i, (x, y, z) in enumerate(frame):
-        gx, gy, gz = goal[3 + 3 * i : 6 + 3 * i]
-        sine = [sine[0] + (y * gz - z * gy), sine[1] + (z * gx - x * gz), sine[2] + (x * gy - y * gx)]
-        trace = trace + (x * gx + y * gy + z * gz)
+    # (3, 3, N): axis by axis, the products of where it is with where it is to be.
+    is_at, wanted = np.stack(frame), goal[3:].reshape(3, 3, -1)
+    cross = is_at[:, _ONE_ON] * wanted[:, _TWO_ON] - is_at[:, _TWO_ON] * wanted[:, _ONE_ON]
+    along = is_at * wanted
+    sine = cross[0] + cross[1] + cross[2]
+    cosines = along[:, 0] + along[:, 1] + along[:, 2]
+    trace = cosines[0] + cosines[1] + cosines[2]
     length = np.sqrt(sum(s * s for s in sine))  # twice the sine of the angle
     angle = np.arctan2(length, trace - 1.0)
     # At half a turn the axis is lost; the angle is not.
     scale = np.where(length > 1e-9, angle / np.maximum(length, 1e-12), 0.5)
     flipped = (length <= 1e-9) & (trace < 1.0)
-    turn = [np.where(flipped, np.pi if i == 0 else 0.0, scale * s) for i, s in enumerate(sine)]
-    return way + turn, _jacobian(position, axes, origins)
+    turn = np.where(flipped, np.array([np.pi, 0.0, 0.0])[:, None], scale * sine)
+    return np.concatenate([goal[:3] - position, turn]), _jacobian(position, axes, origins)
 
 
-def _damped_step(rows: list[Array], error: list[Array], pull: Array, damping: Array) -> Array:
-    """Joint steps (J, N): J^T (J J^T + damping I)^-1 (error - J pull) + pull, by Cholesky's factors."""
-    factor: list[list[Array]] = []
+def _damped_step(rows: Array, error: Array, pull: Array, damping: Array) -> Array:
+    """Joint steps (J, N): J^T (J J^T + damping I)^-1 (error - J pull) + pull, by Cholesky's factors.
+
+    Args:
+        rows: (6, J, N) of the Jacobians.
+        error: (6, N).
+        pull: (J, N).
+        damping: (N,).
+    """
+    factor = np.empty((6, *error.shape))
     for i in range(6):
-        factor.append([])
-        for j in range(i + 1):
-            total = (rows[i] * rows[j]).sum(axis=0)
-            if i == j:
-                total += damping
-            for k in range(j):
-                total -= factor[i][k] * factor[j][k]
-            factor[i].append(np.sqrt(total) if i == j else total / factor[j][j])
-    solved: list[Array] = []
-    for i in range(6):
-        total = error[i] - (rows[i] * pull).sum(axis=0)
-        for k in range(i):
-            total -= factor[i][k] * solved[k]
-        solved.append(total / factor[i][i])
+        factor[i, : i + 1] = (rows[i] * rows[: i + 1]).sum(axis=1)
+        factor[i, i] += damping
+    for j in range(6):
+        column = factor[j:, j]
+        for k in range(j):
+            column -= factor[j:, k] * factor[j, k]
+        np.sqrt(column[0], out=column[0])
+        column[1:] /= column[0]
+    solved = error - (rows * pull).sum(axis=1)
+    for k in range(6):
+        solved[k] /= factor[k, k]
+        solved[k + 1 :] -= factor[k + 1 :, k] * solved[k]
     for i in reversed(range(6)):
         for k in range(i + 1, 6):
-            solved[i] = solved[i] - factor[k][i] * solved[k]
-        solved[i] = solved[i] / factor[i][i]
+            solved[i] -= factor[k, i] * solved[k]
+        solved[i] /= factor[i, i]
     step = pull.copy()
     for row, share in zip(rows, solved, strict=True):
         step += row * share

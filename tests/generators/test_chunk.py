@@ -16,6 +16,7 @@ from generators.perception import Perception
 from scenes.domains import NONE, SIM
 from scenes.outcome import Outcome
 from scenes.scene import draw_scene, load_scenes
+from scenes.task import World
 from scenes.workspace import build_workspace
 from sim.batch import BatchSim
 from sim.panda import PANDA
@@ -30,14 +31,14 @@ def failing(
     monkeypatch: pytest.MonkeyPatch, subtask: int, scene: int = 0, times: int = 1, how: Outcome = Outcome.MISPLACED
 ) -> None:
     """Let one scene's first tries at a subtask fail at its end."""
-    real: Callable[[Chunk, int], Outcome | None] = Chunk._shortfall
+    real: Callable[[Chunk, int, World], Outcome | None] = Chunk._shortfall
     left = [times]
 
-    def shortfall(self: Chunk, lane: int) -> Outcome | None:
+    def shortfall(self: Chunk, lane: int, world: World) -> Outcome | None:
         if self.scenes[lane].index == scene and self.stage[lane] == subtask and left[0]:
             left[0] -= 1
             return how
-        return real(self, lane)
+        return real(self, lane, world)
 
     monkeypatch.setattr(Chunk, "_shortfall", shortfall)
 

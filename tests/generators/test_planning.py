@@ -80,9 +80,22 @@ def test_a_first_look_never_refuses_what_the_arm_can_follow(lifts: Repertoire) -
         20.0,
     )
     _, feasible = follow(*arguments)
-    excess = glance(*arguments)
+    excess, _ = glance(*arguments)
     assert feasible.any()
     assert (excess[feasible] <= 1.0).all()
+
+
+def test_what_a_first_look_found_need_not_be_found_again(lifts: Repertoire) -> None:
+    wheres = [situation(cube(x, 0.1, 0.3)) for x in (0.42, 0.5, 0.6)]
+    layouts = [lay_out(found(lifts, w)[0], w, OPTIONS) for w in wheres]
+    poses, guesses = [x.tool for x in layouts], [x.guess for x in layouts]
+    commands = np.stack([w.command for w in wheres])
+    paths, feasible = follow(PANDA.chain, poses, guesses, commands, 20.0)
+    _, glances = glance(PANDA.chain, poses, guesses, commands, 20.0)
+    # Of one scene alone, with what was found among others.
+    again, same = follow(PANDA.chain, poses[1:2], guesses[1:2], commands[1:2], 20.0, glances[1:2])
+    np.testing.assert_array_equal(again[0], paths[1])
+    assert same[0] == feasible[1]
 
 
 def test_a_first_look_tells_too_fast_from_out_of_reach() -> None:
@@ -91,7 +104,7 @@ def test_a_first_look_tells_too_fast_from_out_of_reach() -> None:
     far[:, 0] += np.linspace(0, 1.0, 11)
     jump[5:, 1] += 0.4
     guess, commands = [np.tile(PANDA.home, (11, 1))] * 3, np.tile(PANDA.home, (3, 1))
-    still, fast, gone = glance(PANDA.chain, [np.tile(here, (11, 1)), jump, far], guess, commands, 20.0)
+    (still, fast, gone), _ = glance(PANDA.chain, [np.tile(here, (11, 1)), jump, far], guess, commands, 20.0)
     assert still < 0.01
     assert 1.0 < fast < 8.0
     assert gone == np.inf
