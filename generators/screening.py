@@ -88,12 +88,12 @@ def _standing(situation: Situation) -> Boxes:
     things = list(zip(situation.obstacles, situation.poses, strict=True))
     if situation.held is not None:
         things.append((situation.reference_prop, situation.reference))
-    found = [around(prop).at(pose) for prop, pose in things]
+    found = [around(prop) for prop, _ in things]
     none = np.zeros((0, 7))
-    return Boxes(
-        np.concatenate([none, *(boxes.pose for boxes in found)]),
-        np.concatenate([none[:, :3], *(boxes.half for boxes in found)]),
-    )
+    own = np.concatenate([none, *(boxes.pose for boxes in found)])
+    half = np.concatenate([none[:, :3], *(boxes.half for boxes in found)])
+    count = np.array([len(boxes.half) for boxes in found], int)
+    return Boxes(compose(np.repeat(np.reshape([pose for _, pose in things], (-1, 7)), count, axis=0), own), half)
 
 
 def fingertip_clearance(poses: Array, gripper: Array, table_height: float, hand: HandShape) -> float:

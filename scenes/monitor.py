@@ -115,7 +115,8 @@ class Monitor:
     def _calm(self, world: World, distance: Array) -> np.ndarray:
         """Whether everything is at rest and, after a release, the hand open and away from all it could hold, (n,)."""
         task, rules = self.workspace.task, self.rules
-        calm = (np.stack([world.speeds[name] for name in task.objects]) < rules.rest_speed).all(axis=0)
+        speeds = np.stack([world.speeds[name] for name in task.objects])
+        calm = np.asarray((speeds < rules.rest_speed).all(axis=0))
         if task.ends_in_release:
             calm &= (distance >= rules.clearance).all(axis=1) & (world.opening >= rules.open_gripper)
         return calm

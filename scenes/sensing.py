@@ -27,6 +27,6 @@ def measure_joints(
     rows = np.flatnonzero(std)
     noise = np.empty((len(rows), joints.shape[1]))
     for row, drawn in zip(rows, noise, strict=True):
-        streams[row].standard_normal(out=drawn)
+        streams[int(row)].standard_normal(out=drawn)
     joints[rows] += std[rows, None] * noise
     return joints

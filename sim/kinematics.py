@@ -221,9 +221,9 @@ def _error(chain: Chain, q: Array, goal: Array) -> tuple[Array, Array]:
     """
     position, frame, axes, origins = chain._walk(q)
     # (3, 3, N): axis by axis, the products of where it is with where it is to be.
-    is_at, wanted = np.stack(frame), goal[3:].reshape(3, 3, -1)
-    cross = is_at[:, _ONE_ON] * wanted[:, _TWO_ON] - is_at[:, _TWO_ON] * wanted[:, _ONE_ON]
-    along = is_at * wanted
+    wanted = goal[3:].reshape(3, 3, -1)
+    cross = frame[:, _ONE_ON] * wanted[:, _TWO_ON] - frame[:, _TWO_ON] * wanted[:, _ONE_ON]
+    along = frame * wanted
     sine = cross[0] + cross[1] + cross[2]
     cosines = along[:, 0] + along[:, 1] + along[:, 2]
     trace = cosines[0] + cosines[1] + cosines[2]
