@@ -6,7 +6,7 @@ where no simulator is installed and `--help` answers at once.
 """
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -358,28 +358,49 @@ def evaluate(
     episodes: Annotated[int, typer.Option("--episodes", min=1, help="Rollouts per domain.")] = 100,
     seed: Seed = 0,
     embodiment: Robot = "panda",
+    against: Annotated[
+        Path | None, typer.Option("--against", metavar="RUN", help="Another policy: both, until one is the better.")
+    ] = None,
+    suite: Annotated[
+        str | None, typer.Option("--suite", help="robustness: along each group of axes instead of in domains.")
+    ] = None,
+    severity: Annotated[str | None, typer.Option("--severity", help="Of the suite: mild, medium, severe.")] = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Measure a policy's success rate, with its interval, in each domain."""
     _check_folder(out)
-    from pipelines import rollouts as job
-    from pipelines.tables import results_table
-
+    cli_metrics.check_evaluation(domain, against, suite, severity)
     output = Output(as_json, quiet)
+    given: dict[str, Any] = {
+        "run": run,
+        "task": task,
+        "episodes": episodes,
+        "out": out,
+        "seed": seed,
+        "overrides": output.overrides(overrides),
+        "progress": output.progress,
+        "embodiment": embodiment,
+    }
+    domains = domain or ["sim"]
     with resumable(out):
-        result = job.run(
-            run=run,
-            task=task,
-            domains=domain or ["sim"],
-            episodes=episodes,
-            out=out,
-            seed=seed,
-            overrides=output.overrides(overrides),
-            progress=output.progress,
-            embodiment=embodiment,
-        )
-    output.finish(result, results_table(result["results"]))
+        if suite is not None:
+            from pipelines import robustness
+
+            result = robustness.run(**given, severity=severity or "medium")
+            table = robustness.robustness_table(result)
+        elif against is not None:
+            from pipelines import duel
+
+            result = duel.run(**given, domains=domains, against=against)
+            table = duel.decision_text(result)
+        else:
+            from pipelines import rollouts
+            from pipelines.tables import results_table
+
+            result = rollouts.run(**given, domains=domains)
+            table = results_table(result["results"])
+    output.finish(result, table)
 
 
 app.command(epilog=cli_metrics.COMPARE)(cli_metrics.compare)

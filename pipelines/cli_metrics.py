@@ -5,11 +5,28 @@ from typing import Annotated
 
 import typer
 
+from handful import InputError, unknown_name
 from pipelines.terminal import Json, Output, Quiet
 
 # Shown below their options.
 COMPARE = "Example:  handful compare runs/a/evaluation runs/b/evaluation"
 AGREEMENT = "Example:  handful agreement real.csv sim.csv --out agreement.html"
+
+
+SUITES = ("robustness",)
+
+
+def check_evaluation(domains: list[str] | None, against: Path | None, suite: str | None, severity: str | None) -> None:
+    """Refuse options of `handful evaluate` that do not go together, or a suite that there is not."""
+    if suite is None:
+        if severity is not None:
+            raise InputError("--severity is of a suite; add --suite robustness")
+        return
+    if suite not in SUITES:
+        raise unknown_name("suite", suite, SUITES)
+    for name, given in (("--domain", domains), ("--against", against)):
+        if given:
+            raise InputError(f"--suite {suite} brings its own conditions; leave {name} out")
 
 
 def compare(

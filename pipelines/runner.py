@@ -57,12 +57,15 @@ class Condition:
         domain: what scenes are drawn from.
         told: name of the domain that the policy is told, if it knows it.
         sentences: which of the task's sentences ask for it; "sentences" are those of training.
+        asked_in: the same task with fewer objects, in whose scene the sentence is drawn; None: in `workspace`. A scene
+            draws its sentence after the places of its objects, so that one object more would ask for another.
     """
 
     workspace: Workspace
     domain: Domain
     told: str
     sentences: Sentences = "sentences"
+    asked_in: Workspace | None = None
 
     @property
     def name(self) -> str:
@@ -73,7 +76,10 @@ class Condition:
         """A scene of it. Scene i is the same world in all conditions, but for what they change."""
         scene = draw_scene(self.workspace, self.domain, "evaluation", seed, index)
         if self.sentences == "sentences":
-            return scene
+            if self.asked_in is None:
+                return scene
+            asked = draw_scene(self.asked_in, self.domain, "evaluation", seed, index)
+            return dataclasses.replace(scene, instruction=asked.instruction)
         others = self.workspace.task.instructions(scene.roles, self.sentences)
         return dataclasses.replace(scene, instruction=others[index % len(others)], paraphrases=others)
 

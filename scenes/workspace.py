@@ -142,7 +142,11 @@ def _cached(task_name: str, embodiment: str, timestep: float) -> Workspace:
 
 def compile_workspace(task_name: str, embodiment: str = "panda", timestep: float = TIMESTEP) -> Workspace:
     """The same as `build_workspace`, compiled anew whatever was compiled before."""
-    task, robot = get_task(task_name), get_embodiment(embodiment)
+    return assemble(get_task(task_name), get_embodiment(embodiment), timestep)
+
+
+def assemble(task: Task, robot: Embodiment, timestep: float = TIMESTEP) -> Workspace:
+    """The world of any task, of one as well that has no name of its own."""
     spec = mujoco.MjSpec()
     spec.modelname = f"handful_{task.name}"
     _set_options(spec, timestep)

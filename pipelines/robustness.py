@@ -1,0 +1,195 @@
+"""`handful evaluate RUN --suite robustness`: success along each axis group, one at a time and all at once.
+
+A condition is the training distribution with one group of axes replaced by that of a twin, so scene i of it is scene i
+of the baseline but for what the group changes, and each condition is compared with the baseline scene by scene. The
+twins are those that are there to tune on; the sealed ones are not met.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from handful import unknown_name
+from pipelines.configuration import resolve
+from pipelines.metrics.pairs import holm, mcnemar, outcomes_of_pairs, paired_difference
+from pipelines.progress import Reporter
+from pipelines.rollouts import Evaluator
+from pipelines.runner import Condition, RolloutConfig
+from pipelines.tables import rate_text
+from scenes.domains import SIM, Domain, get_domain
+from scenes.outcome import Outcome
+from scenes.task import Task
+from scenes.twins import BANDS, SEVERITIES, severity_of, twin
+from scenes.workspace import assemble, build_workspace
+from trajectories.canonical import write_whole
+
+_TIMING = ("latency", "control_jitter")
+# What is replaced by the twin's, one at a time.
+AXES: Mapping[str, tuple[str, ...]] = {
+    "appearance": tuple(BANDS["appearance"]),
+    "light": tuple(BANDS["light"]),
+    "camera": tuple(BANDS["camera"]),
+    "sensor": tuple(BANDS["sensor"]),
+    "actuation": tuple(axis for axis in BANDS["actuation"] if axis not in _TIMING),
+    "timing": _TIMING,
+    "contact": tuple(BANDS["contact"]),
+    "proprioception": tuple(BANDS["proprioception"]),
+}
+BASELINE, LANGUAGE, DISTRACTORS, ALL = "baseline", "language", "distractors", "all"
+# The twin that a severity's values are taken from.
+TWINS: Mapping[str, str] = {severity_of(name): name for name in ("twin/dev-1", "twin/dev-2", "twin/dev-3")}
+# The level whose distractors are put among the objects of a task that has none.
+_CLUTTERED_LEVEL = "D1"
+
+
+def run(
+    run: str | Path,
+    task: str,
+    episodes: int,
+    out: str | Path,
+    seed: int,
+    overrides: list[str],
+    progress: Reporter,
+    embodiment: str = "panda",
+    severity: str = "medium",
+    alpha: float = 0.05,
+) -> dict[str, Any]:
+    """Evaluate a policy along each group of axes.
+
+    Args:
+        run: the training run's folder.
+        task: name of the task.
+        episodes: rollouts per condition.
+        out: folder of an evaluation; `robustness.json` is put beside its `results.json`.
+        seed: of the scenes.
+        overrides: `a.b=c` for RolloutConfig.
+        progress: where progress is shown.
+        embodiment: the robot.
+        severity: mild, medium or severe.
+        alpha: chance of naming a condition that changes anything where none does, over all of them together.
+
+    Returns:
+        "results", as of every evaluation; "severity"; "twin"; "conditions": per condition `condition`, `successes`,
+        `episodes`, `difference` to the baseline, its `ci`, `pairs`, `p_value`, `p_holm` and `verdict` ("worse",
+        "better" or "undecided").
+
+    Raises:
+        InputError: there is no such severity; the policy does not fit the task.
+    """
+    config = resolve(RolloutConfig, None, overrides)
+    conditions = suite(task, embodiment, severity)
+    evaluator = Evaluator(run, task, out, seed, config, progress, embodiment)
+    evaluator.warn([get_domain(TWINS[severity])], episodes)
+    with evaluator:
+        rows = {condition.name: evaluator.extend(condition, episodes) for condition in conditions}
+        results = evaluator.finish(conditions, episodes)
+        done = {
+            name: np.array([row["outcome"] == Outcome.SUCCESS.label for row in each]) for name, each in rows.items()
+        }
+        result = {
+            "results": results,
+            "severity": severity,
+            "twin": TWINS[severity],
+            "conditions": against_baseline(done, alpha),
+        }
+        text = json.dumps({**result, "settings": evaluator.settings}, indent=1) + "\n"
+        write_whole(evaluator.folder / "robustness.json", text.encode())
+    return result
+
+
+def suite(task: str, embodiment: str, severity: str) -> list[Condition]:
+    """The conditions of the suite, the baseline first; no condition for distractors where the task has them already.
+
+    Args:
+        task: name of the task, with its level.
+        embodiment: the robot.
+        severity: mild, medium or severe.
+
+    Raises:
+        InputError: there is no such task, robot or severity.
+    """
+    if severity not in SEVERITIES:
+        raise unknown_name("severity", severity, SEVERITIES)
+    workspace = build_workspace(task, embodiment)
+    clutter = cluttered(workspace.task)
+    full = twin(TWINS[severity])
+
+    def changed(name: str, axes: tuple[str, ...]) -> Condition:
+        randomization = SIM.randomization.with_({axis: full[axis] for axis in axes})
+        # The policy is told the training domain throughout: that is what it is about to meet, as far as anybody knows.
+        return Condition(workspace, Domain(label(name, severity), randomization), SIM.name)
+
+    conditions = [changed(BASELINE, ()), *(changed(name, axes) for name, axes in AXES.items())]
+    conditions.append(replace(changed(LANGUAGE, ()), sentences="unseen"))
+    everything = replace(changed(ALL, tuple(axis for axes in AXES.values() for axis in axes)), sentences="unseen")
+    if clutter is not None:
+        crowded = assemble(clutter, workspace.embodiment)
+        conditions.append(replace(changed(DISTRACTORS, ()), workspace=crowded, asked_in=workspace))
+        everything = replace(everything, workspace=crowded)
+    return [*conditions, everything]
+
+
+def label(condition: str, severity: str) -> str:
+    """What tables call a condition: that of another severity is another one, but for those that have none."""
+    return condition if condition in (BASELINE, LANGUAGE, DISTRACTORS) else f"{severity}/{condition}"
+
+
+def cluttered(task: Task) -> Task | None:
+    """A task with distractors among its objects, which start where they would without; None where it has some."""
+    if task.reset.distractors:
+        return None
+    wide = task.levels[_CLUTTERED_LEVEL]
+    places = {prop.name: wide.elsewhere.get(prop.name, wide.region) for prop in wide.distractors}
+    reset = replace(task.reset, distractors=wide.distractors, elsewhere={**task.reset.elsewhere, **places})
+    return type(f"Cluttered{type(task).__name__}", (type(task),), {"levels": {task.level: reset}})(task.level)
+
+
+def against_baseline(done: Mapping[str, np.ndarray], alpha: float) -> list[dict[str, Any]]:
+    """Each condition beside the baseline, scene by scene.
+
+    Args:
+        done: condition -> (n,) whether each scene succeeded, the baseline among them.
+        alpha: of all comparisons together (Holm).
+    """
+    base = done[BASELINE]
+    rows = []
+    for name, found in done.items():
+        n, successes = len(found), int(found.sum())
+        row: dict[str, Any] = {"condition": name, "successes": successes, "episodes": n}
+        if name != BASELINE:
+            won, lost = outcomes_of_pairs(found, base)
+            row |= {
+                "difference": (won - lost) / n,
+                "ci": list(paired_difference(won, lost, n)),
+                "pairs": {"condition_alone": won, "baseline_alone": lost},
+                "p_value": mcnemar(won, lost),
+            }
+        rows.append(row)
+    compared = [row for row in rows if "p_value" in row]
+    for row, adjusted in zip(compared, holm([row["p_value"] for row in compared]), strict=True):
+        row["p_holm"] = adjusted
+        row["verdict"] = "undecided" if adjusted > alpha else "worse" if row["difference"] < 0 else "better"
+    return rows
+
+
+def robustness_table(result: Mapping[str, Any]) -> RenderableType:
+    """The suite as a person reads it."""
+    table = Table(box=None)
+    for heading in ("condition", "success", "beside the baseline", "p (McNemar, Holm)", "verdict"):
+        table.add_column(heading)
+    for row in result["conditions"]:
+        rate = rate_text(row["successes"], row["episodes"])
+        if row["condition"] == BASELINE:
+            table.add_row(BASELINE, rate, "-", "-", "-")
+            continue
+        low, high = row["ci"]
+        change = f"{100 * row['difference']:+.1f} points (95 % interval {100 * low:+.1f} to {100 * high:+.1f})"
+        table.add_row(Text(row["condition"]), rate, change, f"{row['p_holm']:.2g}", row["verdict"])
+    return Group(table, Text(f"values beyond training: those of {result['twin']} (surrogate reality)"))
