@@ -58,14 +58,15 @@ def gap(a: Boxes, b: Boxes) -> Array:
     """
     # By component first, what is left of the shapes of one length: (7, ...), (3, ...), and axes as columns (3, 3, ...).
     rank = max(x.ndim for x in (a.pose, a.half, b.pose, b.half))
-    pose_a, ha, pose_b, hb = (_component_first(x, rank) for x in (a.pose, a.half, b.pose, b.half))
-    turn_a, turn_b = _axes(pose_a), _axes(pose_b)
+    pose_a, ha, pose_b, hb = (x[(None,) * (rank - x.ndim)] for x in (a.pose, a.half, b.pose, b.half))
+    turn_a, turn_b = (_last_first(matrix_from_quat(pose[..., 3:]), 2) for pose in (pose_a, pose_b))
+    pose_a, ha, pose_b, hb = (_last_first(x, 1) for x in (pose_a, ha, pose_b, hb))
     away = pose_b[:3] - pose_a[:3]
     # In a's frame: where b is (3, ...), and its axes as columns (3, 3, ...).
     at = _dot(turn_a, away[:, None])
     axis = _dot(turn_a[:, :, None], turn_b[:, None])
     size = np.abs(axis)
-    from_a = np.abs(at) - ha - _dot(hb, np.moveaxis(size, 1, 0))
+    from_a = np.abs(at) - ha - _dot(hb, size.swapaxes(0, 1))
     from_b = np.abs(_dot(at, axis)) - hb - _dot(ha, size)
     # Along a's edge i times b's edge j; of no length where these are parallel, and then it parts nothing new.
     length = np.sqrt(np.maximum(1.0 - axis**2, 0.0))
@@ -76,13 +77,10 @@ def gap(a: Boxes, b: Boxes) -> Array:
     return np.maximum(np.maximum(from_a, from_b).max(axis=0), across.max(axis=(0, 1)))
 
 
-def _component_first(x: Array, rank: int) -> Array:
-    return np.ascontiguousarray(np.moveaxis(x[(None,) * (rank - x.ndim)], -1, 0))
-
-
-def _axes(pose: Array) -> Array:
-    """The axes of frames at poses (7, ...), as columns (3, 3, ...)."""
-    return np.ascontiguousarray(np.moveaxis(matrix_from_quat(np.moveaxis(pose[3:], 0, -1)), (-2, -1), (0, 1)))
+def _last_first(x: Array, count: int) -> Array:
+    """An array whose last axes come first."""
+    rest = x.ndim - count
+    return np.ascontiguousarray(x.transpose(*range(rest, x.ndim), *range(rest)))
 
 
 def _dot(a: Array, b: Array) -> Array:

@@ -70,6 +70,7 @@ class Repertoire:
         self.held_turns = task.prop(roles[subtask.held]).turns if subtask.held else _UNTURNED
         # (D, 7): the reference object as the segment begins, and the tool at the gripper's event.
         self.reference = np.stack([s.demo.objects[s.demo.roles[subtask.reference]][s.start] for s in segments])
+        self.from_reference = inverse(self.reference)
         self.key = np.stack([s.demo.target[s.event] for s in segments])
         if subtask.held is None:
             prop = task.prop(roles[subtask.reference])
@@ -184,10 +185,11 @@ def candidates(
     turns = repertoire.turns if options.object_symmetry else _UNTURNED
     frames = np.tile(situation.reference, (len(turns), 1))
     frames[:, 3:] = quat_multiply(situation.reference[3:], turns)
-    moves = compose(frames, inverse(repertoire.reference)[:, None])  # (D, turns, 7)
+    moves = compose(frames, repertoire.from_reference[:, None])  # (D, turns, 7)
     corrections = _corrections(repertoire, situation, options)  # (D, k, 7)
-    moved = compose(compose(moves, repertoire.key[:, None])[:, :, None], corrections[:, None])
-    angles = angle_between(moved[..., 3:], repertoire.key[:, None, None, 3:])  # (D, turns, k)
+    key = repertoire.key[:, 3:]
+    moved = quat_multiply(quat_multiply(moves[..., 3:], key[:, None])[:, :, None], corrections[:, None, :, 3:])
+    angles = angle_between(moved, key[:, None, None])  # (D, turns, k)
     best = angles.argmin(axis=2)
     distance = np.linalg.norm(repertoire.reference[:, :2] - situation.reference[:2], axis=1)
     cost = distance[:, None] / 0.1 + angles.min(axis=2) / 0.5 + _BAD * repertoire.bad[:, None]  # (D, turns)

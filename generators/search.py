@@ -58,12 +58,19 @@ class Search:
         glances: dict[Layout, Array] = {}
         slow: list[list[Layout]] = [[] for _ in situations]
         tight: list[list[Layout]] = [[] for _ in situations]
-        for first, last in itertools.pairwise(_ROUNDS if self._options.screening else (0, 1)):
+        rounds = [itertools.pairwise(_ROUNDS if self._options.screening else (0, 1)) for _ in situations]
+        while True:
             laid: dict[int, list[Layout]] = {}
-            for row, path in enumerate(paths):
-                if path is None:
-                    laid[row], narrow = self._roomy(queues[row][first:last], situations[row])
+            for row in (row for row, path in enumerate(paths) if path is None):
+                # Before the arm is asked for any scene, each gets to a round in which there is something to ask.
+                for first, last in rounds[row]:
+                    easy, narrow = self._roomy(queues[row][first:last], situations[row])
                     tight[row] += narrow
+                    if easy:
+                        laid[row] = easy
+                        break
+            if not laid:
+                break
             for row, late in self._look(laid, situations, glances).items():
                 slow[row] += late
             for row, late in self._settle(laid, situations, paths, slowly=False, glances=glances).items():

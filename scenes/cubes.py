@@ -201,10 +201,10 @@ def stacked(upper: Array, lower: Array) -> np.ndarray:
     height = np.abs(upper[:, 2] - lower[:, 2] - EDGE)
     on_top = (offset < STACK_OFFSET) & (height < STACK_HEIGHT_TOLERANCE)
     # Asked in every control step of every scene, and mostly answered by now.
-    return on_top & upright(upper) & upright(lower) if on_top.any() else on_top
+    return on_top & upright(np.stack([upper, lower])).all(axis=0) if on_top.any() else on_top
 
 
 def upright(pose: Array) -> np.ndarray:
-    """Whether one of the cube's faces points up within 10 degrees, (n,)."""
-    axes = quat_rotate(pose[:, None, 3:], np.eye(3))
-    return np.abs(axes[..., 2]).max(axis=1) > _UPRIGHT
+    """Whether one of the faces of cubes at poses (..., 7) points up within 10 degrees, (...,)."""
+    axes = quat_rotate(pose[..., None, 3:], np.eye(3))
+    return np.abs(axes[..., 2]).max(axis=-1) > _UPRIGHT
