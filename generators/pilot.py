@@ -64,7 +64,7 @@ class Pilot:
         """Which of the demos that can serve a subtask serve it badly, and which not at all.
 
         A demo serves badly that is done less often than the others together, by Fisher's exact test (Fisher 1934), and
-        not at all if it then never was.
+        not at all if it then never was. Those that serve badly are found first, and the others held against each other.
 
         Args:
             subtask: its index.
@@ -74,12 +74,19 @@ class Pilot:
             (D,) whether each serves badly, and (D,) whether not at all. The latter are among the former, and never all.
         """
         served, done = (np.array(counts[subtask])[list(demos)] for counts in (self.served, self.done))
-        chance = [
-            less_often(int(done[i]), int(served[i]), int(done.sum() - done[i]), int(served.sum() - served[i]))
-            for i in range(len(demos))
-        ]
-        bad = np.array(chance) < _BY_CHANCE / len(demos)
-        return bad, bad & (done == 0) & (served >= _ENOUGH)
+        bad = np.zeros(len(demos), bool)
+        while True:
+            # Those found so far say nothing of how well it can be done, or they would hide the next.
+            rest = np.flatnonzero(~bad)
+            tried, worked = int(served[rest].sum()), int(done[rest].sum())
+            found = [
+                i
+                for i, s, d in zip(rest, served[rest].tolist(), done[rest].tolist(), strict=True)
+                if less_often(d, s, worked - d, tried - s) < _BY_CHANCE / len(demos)
+            ]
+            if not found:
+                return bad, bad & (done == 0) & (served >= _ENOUGH)
+            bad[found] = True
 
 
 def _fixed(rows: list[list[int]]) -> tuple[tuple[int, ...], ...]:

@@ -55,9 +55,16 @@ def test_the_test_is_fishers(counts: tuple[int, int, int, int]) -> None:
 
 
 def test_only_what_fails_by_more_than_chance_serves_badly() -> None:
-    bad, dead = told((20, 20), (19, 20), (9, 20), (0, 5), (0, 2), (0, 0)).judge(0, range(6))
+    bad, dead = told((20, 20), (19, 20), (9, 20), (0, 5), (0, 1), (0, 0)).judge(0, range(6))
     assert bad.tolist() == [False, False, True, True, False, False]
     assert dead.tolist() == [False, False, False, True, False, False]
+
+
+def test_one_bad_demo_does_not_hide_another() -> None:
+    bad, dead = told((20, 20), (20, 20), (20, 20), (14, 20), (0, 20)).judge(0, range(5))
+    assert bad.tolist() == [False, False, False, True, True]
+    assert dead.tolist() == [False, False, False, False, True]
+    assert less_often(14, 20, 60, 80) > 0.05 / 5  # as it is against all of them
 
 
 def test_what_is_hard_for_all_is_no_demos_fault() -> None:
