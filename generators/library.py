@@ -73,9 +73,8 @@ class Repertoire:
         self.from_reference = inverse(self.reference)
         self.key = np.stack([s.demo.target[s.event] for s in segments])
         if subtask.held is None:
-            prop = task.prop(roles[subtask.reference])
-            # (D, 7): what brings the object between the fingers, in the tool's frame.
-            self.offset = np.stack([grasp_offset(s, prop) for s in segments])
+            # (D, 7): what brings the object between the fingers, in the tool's frame. Each demo has its own object.
+            self.offset = np.stack([grasp_offset(s, task.prop(s.demo.roles[subtask.reference])) for s in segments])
             self.off = np.linalg.norm(self.offset[:, :3], axis=1)
         else:
             # (D, 7): the held object in the tool as it is let go, in two ways: as shown, and as it should have been.
