@@ -81,14 +81,15 @@ def curves(series: Mapping[str, Sequence[tuple[float, float]]], x_label: str, y_
     """Lines through (x, y) points, y on a logarithmic axis where it spans more than a factor of 20.
 
     Args:
-        series: name -> points in order of x; points that are not finite are left out.
+        series: name -> points in order of x; points that are not finite are left out, and what no axis can be divided
+            for (nearer to 0 than 1e-300) is drawn as 0.
         x_label: below the x axis.
         y_label: what y is; stands in the description and above the axis.
     """
     finite = {
         name: kept
         for name, points in series.items()
-        if (kept := [(x, y) for x, y in points if math.isfinite(x) and math.isfinite(y)])
+        if (kept := [(x, _drawable(y)) for x, y in points if math.isfinite(x) and math.isfinite(y)])
     }
     left, right, top, bottom, width = 64, 30, 24, 250, 760
     ys = [y for points in finite.values() for _, y in points]
@@ -283,7 +284,11 @@ def _ticks(low: float, high: float, about: int = 5) -> list[float]:
     step = next(power * factor for factor in (1, 2, 5, 10) if span / (power * factor) <= about)
     first = math.floor(low / step)
     count = math.ceil(high / step - 1e-9) - first
-    return [round((first + number) * step, 12) for number in range(max(count, 1) + 1)]
+    return [float(f"{(first + number) * step:.12g}") for number in range(max(count, 1) + 1)]
+
+
+def _drawable(y: float) -> float:
+    return y if abs(y) >= 1e-300 else 0.0
 
 
 def _log_ticks(low: float, high: float) -> list[float]:

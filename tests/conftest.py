@@ -4,11 +4,20 @@ import os
 import sys
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
 
+# The same examples in every run, so that a change is judged by what it changed; `pytest -m trial` looks for new ones.
+hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=None, database=None)
+hypothesis.settings.register_profile("searching", deadline=None)
 # Read when the libraries are first imported, so set before any test module is.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    trial = config.getoption("markexpr") == "trial"
+    hypothesis.settings.load_profile("searching" if trial else "repeatable")
 
 
 @pytest.fixture(autouse=True)

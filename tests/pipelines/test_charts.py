@@ -89,6 +89,14 @@ def test_curves_stay_inside_their_frame(points, positive):
             assert 23.9 <= float(y) <= 250.1
 
 
+@pytest.mark.parametrize("values", [[5e-324], [5e-324, 1.0], [1e-310, 1e-300], [3e-13, 4e-13], [-5e-324, 0.0]])
+def test_the_smallest_numbers_there_are_can_be_drawn(values):
+    root = parse(curves({"a": list(enumerate(values))}, "step", "loss"))
+    for line in root.iter("polyline"):
+        for _, y in re.findall(r"(-?[\d.]+),(-?[\d.]+)", line.get("points", "")):
+            assert 23.9 <= float(y) <= 250.1
+
+
 def test_values_that_are_not_finite_are_left_out():
     assert "no finite points" in texts(curves({"a": [(0, math.nan), (1, math.inf)]}, "step", "loss"))
     assert "a, last 2" in texts(curves({"a": [(0, 1.0), (1, 2.0), (2, math.nan)]}, "step", "loss"))
