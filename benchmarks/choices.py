@@ -1,4 +1,4 @@
-"""What choices in making data do to the policy: the same scenes, policy, budget and seeds, one choice changed each time.
+"""What choices in making data do to the policy: same scenes, policy, budget and seeds, one choice changed each time.
 
     python benchmarks/choices.py [--long] [--out FOLDER] [--task lift] [--choices default,executed,...]
 
