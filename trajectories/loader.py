@@ -13,12 +13,12 @@ import numpy as np
 from handful import InputError
 from trajectories.blocks import Blocks
 from trajectories.camera_errors import CameraErrors
-from trajectories.mix import Mix
+from trajectories.mix import Mix, ScheduledMix
 from trajectories.order import Order
 from trajectories.photometric import Photometric
 from trajectories.residence import Residence, Stream, require_memory, require_residence, source_pool, whole_shelf
 from trajectories.shelf import NUMBERS, Frames, Shelf
-from trajectories.sources import OpenSource, Source, WindowSpec, open_sources
+from trajectories.sources import OpenSource, Source, WindowSpec, open_sources, widest
 from trajectories.statistics import Statistics, Summary
 
 Batch = dict[str, Any]
@@ -54,10 +54,12 @@ class Blend:
         action_mask       (B, horizon)        bool     false past the episode's end, where the last action is repeated
         instruction, embodiment, domain       lists of B str
         source            (B,)                int64    index of the store
+        joints            (B,)                int64    J of the row's own arm
         progress          (B,)                float32  t / T
         subtask           (B,)                int64    index of the subtask under way
 
-    With `history` above 1, images are (B, history, H, W, 3) and proprio is (B, history, J + 10), the oldest first, and
+    J is that of the widest arm in the blend; a narrower one uses the first `joints` + 10 columns of proprio and the first
+    `joints` + 1 of action, and the others are 0. With `history` above 1, images are (B, history, H, W, 3) and proprio is (B, history, J + 10), the oldest first, and
 
         history_mask      (B, history)        bool     false before the episode's start, where its first is repeated
 
@@ -100,7 +102,13 @@ class Blend:
         self.seed = seed
         self.sources: list[OpenSource] = open_sources(sources, spec)
         self._camera_errors = None if photometric is None else CameraErrors(photometric, self.sources, spec)
-        self._mix = Mix([source.share for source in self.sources], seed, (_STREAM, _MIX))
+        shares = [(source.first_share, source.last_share) for source in self.sources]
+        # Whether the weights change in the course of the run.
+        self.scheduled = any(first != last for first, last in shares)
+        starts = [first for first, _ in shares]
+        self._mix: Mix | ScheduledMix = Mix(starts, seed, (_STREAM, _MIX))
+        if self.scheduled:
+            self._mix = ScheduledMix(starts, starts, (0, 1), seed, (_STREAM, _MIX))
         self._orders: dict[tuple[Split, int], Order] = {}
         self._lock = threading.Lock()
         require_memory(self.sources, spec, resident, device)
@@ -110,15 +118,24 @@ class Blend:
         else:
             self._kept = whole_shelf(self.sources, spec, device if resident == "device" else None)
 
+    def schedule(self, first: int, last: int) -> None:
+        """Let the weights go from those at the start to those at the end between two windows of the blend.
+
+        Without this, the weights at the start hold all along. Windows before `first` stay what they were.
+        """
+        if self.scheduled:
+            starts, ends = [s.first_share for s in self.sources], [s.last_share for s in self.sources]
+            self._mix = ScheduledMix(starts, ends, (first, last), self.seed, (_STREAM, _MIX))
+
     @property
     def proprio_size(self) -> int:
         """Number of columns of `proprio`."""
-        return self.sources[0].joints + 10
+        return widest(self.sources) + 10
 
     @property
     def action_size(self) -> int:
         """Number of columns of `action`."""
-        return self.sources[0].joints + 1
+        return widest(self.sources) + 1
 
     def image_size(self, camera: str) -> tuple[int, int]:
         """Height and width of a camera's images [pixels]."""
@@ -203,7 +220,13 @@ class Blend:
         return {name: summary.statistics() for name, summary in self._summaries(source, 1.0).items()}
 
     def statistics(self) -> dict[str, Statistics]:
-        """The same over the whole blend, each store counting with its weight."""
+        """The same over the whole blend, each store counting with its weight.
+
+        Raises:
+            InputError: arms differ in their joints, so that a column means different things.
+        """
+        if len({source.joints for source in self.sources}) > 1:
+            raise InputError("arms of different joints have no statistics in common; ask for those of each source")
         total: dict[str, Summary] = {}
         for number, opened in enumerate(self.sources):
             weight = opened.share / self._order("train", number).frames
@@ -222,8 +245,9 @@ class Blend:
             count = end - begin
             low = np.repeat(opened.address[episode] + begin, count)
             address = low + np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)
+            sizes = {"proprio": opened.joints + 10, "action": opened.joints + 1, "action_tool": 10}
             for name in NUMBERS:
-                found = Summary.of(shelf.numbers(name, address), weight)
+                found = Summary.of(shelf.numbers(name, address)[:, : sizes[name]], weight)
                 total[name] = total[name].merge(found) if name in total else found
         return total
 
@@ -280,12 +304,12 @@ class Blend:
         self, batch: Batch, source: np.ndarray, episode: np.ndarray, moment: np.ndarray, texts: np.ndarray
     ) -> Batch:
         """A batch with what is known of its episodes, and with camera errors."""
-        lengths = np.empty(len(source), np.int64)
+        lengths, joints = np.empty(len(source), np.int64), np.empty(len(source), np.int64)
         told: dict[str, list] = {name: [None] * len(source) for name in ("text", "embodiment", "domain")}
         for number in np.unique(source).tolist():
             rows = np.flatnonzero(source == number)
             index = self.sources[number].index
-            lengths[rows] = index.length[episode[rows]]
+            lengths[rows], joints[rows] = index.length[episode[rows]], self.sources[number].joints
             for name, values in told.items():
                 category = index.categories[name]
                 for row, code in zip(rows.tolist(), category.codes[episode[rows]].tolist(), strict=True):
@@ -297,6 +321,7 @@ class Blend:
             "embodiment": told["embodiment"],
             "domain": told["domain"],
             "source": source.astype(np.int64),
+            "joints": joints,
             "progress": (moment / lengths).astype(np.float32),
         }
 

@@ -111,8 +111,7 @@ def require_memory(sources: Sequence[OpenSource], spec: WindowSpec, residence: R
         InputError: naming what is needed, what is free, and what would fit; or there is no such device.
     """
     frames = sum(source.frames for source in sources)
-    # Numbers are held twice while they are taken in.
-    numbers = 2 * sources[0].window_bytes(())
+    numbers = max(source.window_bytes(()) for source in sources)
     pixels = sources[0].window_bytes(spec.cameras) - sources[0].window_bytes(())
     known = sum(_EPISODE_BYTES * s.episodes + _BLOCK_BYTES * s.frames // s.block_rows for s in sources)
     if residence == "stream":

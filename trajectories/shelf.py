@@ -17,7 +17,7 @@ import numpy as np
 from handful import JobError
 from trajectories.device import DeviceImages
 from trajectories.runs import Runs
-from trajectories.sources import SOURCE_SPAN, OpenSource, WindowSpec, features
+from trajectories.sources import SOURCE_SPAN, OpenSource, WindowSpec, features, widest
 
 NUMBERS = ("proprio", "action", "action_tool")
 # Rows of numbers that are read at once.
@@ -110,11 +110,14 @@ class Shelf:
         for piece in self._image_runs.pieces(first.block_rows) if cameras else ():
             self._units += [(camera, *piece) for camera in cameras]
         rows = self._number_runs.rows
-        self._raw = {
-            key: np.empty((rows, *first.store.row_shape(key)), np.int8 if key == "subtask" else np.float32)
-            for key in spec.number_keys
+        joints = widest(sources)
+        # Columns that an arm of fewer joints does not have stay 0.
+        self._numbers = {
+            "proprio": np.zeros((rows, joints + 10), np.float32),
+            "action": np.zeros((rows, joints + 1), np.float32),
+            "action_tool": np.zeros((rows, 10), np.float32),
+            "subtask": np.zeros(rows, np.int8),
         }
-        self._numbers: dict[str, np.ndarray] = {}
         shapes = {camera: first.store.row_shape(f"images/{camera}") for camera in cameras}
         self._images: dict[str, Images] = {
             camera: HostImages(self._image_runs.rows, shape)
@@ -158,9 +161,7 @@ class Shelf:
                 self._changed.wait_for(lambda: self._read == len(self._units) or self._failure is not None)
                 if self._failure is not None:
                     raise self._failure
-                if not self._finished:
-                    self._digest()
-                    self._finished = True
+                self._finished = True
 
     def windows(self, frames: Frames, images: bool = True) -> dict[str, Any]:
         """The windows at some frames that the shelf was made for: numbers, masks and images (see `Blend`)."""
@@ -226,17 +227,21 @@ class Shelf:
         if camera is not None:
             self._images[camera].put(position, source.store.read_run(episode, f"images/{camera}", start, stop))
             return
-        for key, raw in self._raw.items():
-            raw[position : position + high - low] = source.store.read_run(episode, key, start, stop)
+        raw = {key: source.store.read_run(episode, key, start, stop) for key in self._spec.number_keys}
+        for key, rows in raw.items():
+            if not np.isfinite(rows).all():
+                raise _not_finite(source, key, low + int(np.argmin(np.isfinite(rows).reshape(len(rows), -1).all(1))))
+        for name, values in features(raw, self._spec).items():
+            held = self._numbers[name][position : position + high - low]
+            held[..., : values.shape[-1]] = values
 
-    def _digest(self) -> None:
-        """Turn the recorded numbers into those that are learnt from."""
-        rows = self._number_runs.rows
-        made: dict[str, np.ndarray] = {}
-        for start in range(0, rows, _NUMBER_ROWS):
-            part = features({key: raw[start : start + _NUMBER_ROWS] for key, raw in self._raw.items()}, self._spec)
-            for name, values in part.items():
-                if name not in made:
-                    made[name] = np.empty((rows, *values.shape[1:]), values.dtype)
-                made[name][start : start + len(values)] = values
-        self._numbers, self._raw = made, {}
+
+def _not_finite(source: OpenSource, key: str, address: int) -> JobError:
+    """What to say of a number that is none."""
+    place = np.searchsorted(source.address, address, side="right", sorter=source.by_address) - 1
+    episode = int(source.by_address[place])
+    step = address - int(source.address[episode])
+    return JobError(
+        f"'{key}' of episode {episode} of '{source.path}' is not finite at step {step}; "
+        f"leave that episode out, or make the data again (handful inspect {source.path} --verify looks for damage)"
+    )

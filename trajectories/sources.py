@@ -1,7 +1,8 @@
 """The stores that a policy learns from: their weights, what makes them fit together, and who is held out.
 
-Stores blend only if a number means the same in all of them. Differing control rates, cameras, image sizes or joint
-counts are refused by name before any data is read, never padded or resampled silently.
+Stores blend only if a number means the same in all of them. Differing control rates, cameras or image sizes are refused
+by name before any data is read, never resampled silently. Arms may differ in their joints: rows are then as wide as the
+widest, and say how many joints are theirs.
 """
 
 import math
@@ -28,23 +29,41 @@ class Source:
     """A store and how often it is drawn from, relative to the others of the blend."""
 
     path: str
+    # At the start of the run, and all along where there is no `end`.
     weight: float = 1.0
+    # At the end of the run, linear in between; None: the same all along.
+    end: float | None = None
 
     def __post_init__(self) -> None:
         if not self.path:
-            raise InputError("a data source needs a path: PATH or PATH:weight")
-        if not (math.isfinite(self.weight) and self.weight > 0):
-            raise InputError(f"the weight of '{self.path}' must be a positive number, got {self.weight}")
+            raise InputError("a data source needs a path: PATH, PATH:weight or PATH:start..end")
+        if self.end is None:
+            if not (math.isfinite(self.weight) and self.weight > 0):
+                raise InputError(f"the weight of '{self.path}' must be a positive number, got {self.weight}")
+        elif not (0 <= self.weight < math.inf and 0 <= self.end < math.inf and self.weight + self.end > 0):
+            raise InputError(
+                f"the weights of '{self.path}' must be two numbers of at least 0, not both 0, "
+                f"got {self.weight:g}..{self.end:g}"
+            )
+
+    @property
+    def last(self) -> float:
+        """The weight at the end of the run."""
+        return self.weight if self.end is None else self.end
 
     @classmethod
     def parse(cls, text: str) -> "Source":
-        """Read "PATH" or "PATH:weight". A path may hold colons, as long as no number follows the last one."""
+        """Read "PATH", "PATH:weight" or "PATH:start..end", the weights at the start and the end of the run.
+
+        A path may hold colons, as long as no number follows the last one.
+        """
         path, colon, tail = text.rpartition(":")
+        start, dots, end = tail.partition("..")
         try:
-            weight = float(tail)
+            weight, last = float(start), float(end) if dots else None
         except ValueError:
             return cls(text)
-        return cls(path, weight) if colon else cls(text)
+        return cls(path, weight, last) if colon else cls(text)
 
 
 @dataclass(frozen=True)
@@ -101,8 +120,9 @@ class OpenSource:
     """A store or view of the blend, opened and checked."""
 
     path: str
-    # Share of the samples that are drawn from it; the shares of a blend add up to 1.
-    share: float
+    # Share of the samples that are drawn from it at the start and at the end of a run; those of a blend add up to 1.
+    first_share: float
+    last_share: float
     store: Dataset = field(repr=False)
     index: Index = field(repr=False)
     # Whether each episode is held out for validation, (episodes,).
@@ -113,6 +133,11 @@ class OpenSource:
     address: np.ndarray = field(repr=False)
     # Episodes in order of address, (episodes,) int64.
     by_address: np.ndarray = field(repr=False)
+
+    @property
+    def share(self) -> float:
+        """Share of the samples that are drawn from it, start and end counting alike."""
+        return 0.5 * (self.first_share + self.last_share)
 
     @property
     def episodes(self) -> int:
@@ -182,14 +207,26 @@ def open_sources(sources: Sequence[Source], spec: WindowSpec) -> list[OpenSource
     twice = [source.path for source, path in zip(sources, paths, strict=True) if paths.count(path) > 1]
     if twice:
         raise InputError(f"store '{twice[0]}' is given more than once; give it once, with the sum of the weights")
-    total = sum(source.weight for source in sources)
-    opened = [_open(source, source.weight / total, number, spec) for number, source in enumerate(sources)]
+    shares = []
+    for place, weights in (("start", [s.weight for s in sources]), ("end", [s.last for s in sources])):
+        if not sum(weights):
+            raise InputError(f"the weights of all stores are 0 at the {place} of the run; one must be positive")
+        shares.append([weight / sum(weights) for weight in weights])
+    opened = [
+        _open(source, first, last, number, spec)
+        for number, (source, first, last) in enumerate(zip(sources, *shares, strict=True))
+    ]
     for other in opened[1:]:
         _check_fit(opened[0], other, spec)
     return opened
 
 
-def _open(source: Source, share: float, number: int, spec: WindowSpec) -> OpenSource:
+def widest(sources: Sequence[OpenSource]) -> int:
+    """Joints of the widest arm."""
+    return max(source.joints for source in sources)
+
+
+def _open(source: Source, first: float, last: float, number: int, spec: WindowSpec) -> OpenSource:
     store = open_dataset(source.path)
     if len(store) == 0:
         raise InputError(f"store '{source.path}' holds no episodes; generate or import some first")
@@ -212,7 +249,7 @@ def _open(source: Source, share: float, number: int, spec: WindowSpec) -> OpenSo
     room = max(store.chunk_rows(key) for key in (*spec.number_keys, *(f"images/{c}" for c in spec.cameras)))
     address = addresses(index.part, index.first, index.length, rows, room) + number * SOURCE_SPAN
     by_address = np.argsort(address, kind="stable")
-    return OpenSource(source.path, share, store, index, held_out, rows, address, by_address)
+    return OpenSource(source.path, first, last, store, index, held_out, rows, address, by_address)
 
 
 def _block_rows(store: Dataset, spec: WindowSpec) -> int:
@@ -228,9 +265,9 @@ def _check_fit(first: OpenSource, other: OpenSource, spec: WindowSpec) -> None:
     if other.control_rate != first.control_rate:
         rates = f"{first.control_rate:g} and {other.control_rate:g} Hz"
         raise InputError(f"{pair} their control rates are {rates}; resample one of them first")
-    if other.joints != first.joints:
-        arms = [f"{s.joints} joints ({', '.join(s.embodiments)})" for s in (first, other)]
-        raise InputError(f"{pair} their arms have {arms[0]} and {arms[1]}; blend stores of arms with as many joints")
+    same = sorted(set(first.embodiments) & set(other.embodiments))
+    if same and other.joints != first.joints:
+        raise InputError(f"{pair} '{same[0]}' has {first.joints} joints in one and {other.joints} in the other")
     for camera in spec.cameras:
         sizes = [s.store.row_shape(f"images/{camera}") for s in (first, other)]
         if sizes[0] != sizes[1]:

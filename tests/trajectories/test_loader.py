@@ -9,7 +9,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from handful import InputError, JobError
-from trajectories import Blend, Photometric, Source, Statistics, WindowSpec, order, prefetch, residence
+from trajectories import Blend, Photometric, Source, Statistics, Store, WindowSpec, order, prefetch, residence
 from trajectories.recipes import filter_by, merge
 
 SPEC = WindowSpec(cameras=("front", "wrist"), horizon=8, validation_fraction=0.2)
@@ -84,6 +84,7 @@ def test_shapes_and_dtypes_are_as_documented(sources):
         "source": ((5,), "int64"),
         "progress": ((5,), "float32"),
         "subtask": ((5,), "int64"),
+        "joints": ((5,), "int64"),
     }
     assert (blend.proprio_size, blend.action_size, blend.image_size("front")) == (17, 8, (12, 12))
 
@@ -423,3 +424,65 @@ def test_resident_windows_are_drawn_fast(tmp_path, make_episode, make_store):
         blend.batch(step, 128)
     # Measured: about 100,000 on one core; a loaded machine may be many times slower.
     assert 20 * 128 / (time.perf_counter() - start) > 5_000
+
+
+@pytest.fixture
+def three_arms(tmp_path, make_episode, make_store):
+    arms = {"panda": 7, "jaco": 6, "ur5e": 6}
+    for i, (name, joints) in enumerate(arms.items()):
+        make_store(tmp_path / name, [[make_episode(10 * i + j, joints=joints, embodiment=name) for j in range(3)]])
+    return [Source(str(tmp_path / name)) for name in arms]
+
+
+@pytest.mark.usefixtures("small_pools")
+@pytest.mark.parametrize("mode", ["memory", "stream"])
+def test_arms_of_fewer_joints_use_the_first_columns(three_arms, mode):
+    blend = Blend(three_arms, SPEC, seed=0, resident=mode)
+    assert (blend.proprio_size, blend.action_size) == (17, 8)
+    batch = blend.batch(0, 48)
+    assert batch["joints"].tolist() == [{"panda": 7}.get(name, 6) for name in batch["embodiment"]]
+    for number, name in enumerate(("panda", "jaco", "ur5e")):
+        rows, joints = batch["source"] == number, 7 if name == "panda" else 6
+        alone = Blend([three_arms[number]], SPEC, seed=0).batch(0, 400)
+        known = {row.tobytes(): i for i, row in enumerate(alone["proprio"])}
+        assert rows.sum() > 10
+        for row in np.flatnonzero(rows):
+            match = known[batch["proprio"][row, : joints + 10].tobytes()]
+            np.testing.assert_array_equal(batch["action"][row, :, : joints + 1], alone["action"][match])
+            np.testing.assert_array_equal(batch["images/wrist"][row], alone["images/wrist"][match])
+        assert not batch["proprio"][rows, joints + 10 :].any()
+        assert not batch["action"][rows, :, joints + 1 :].any()
+    assert len(blend.source_statistics(1)["action"].mean) == 7
+    with pytest.raises(InputError, match="arms of different joints have no statistics in common"):
+        blend.statistics()
+
+
+def test_the_weights_of_a_blend_follow_their_schedule(sources):
+    changing = [replace(sources[0], weight=0.9, end=0.5), replace(sources[1], weight=0.1, end=0.5)]
+    blend = Blend(changing, WindowSpec(cameras=(), validation_fraction=0.2), seed=0)
+    still = blend.batch(0, 6400)["source"]
+    assert abs(still.sum() - 640) < 5
+    blend.schedule(0, 64_000)
+    for step in range(10):
+        share = 0.1 + 0.4 * (step + 0.5) / 10
+        assert abs(blend.batch(step, 6400)["source"].mean() - share) < 2e-3
+    again = Blend(changing, WindowSpec(cameras=(), validation_fraction=0.2), seed=0)
+    again.schedule(0, 64_000)
+    assert _equal(again.batch(70, 640), blend.batch(70, 640))
+
+
+@pytest.mark.parametrize("mode", ["memory", "stream"])
+def test_a_number_that_is_none_is_refused_by_store_episode_and_key(sources, mode, monkeypatch):
+    read_run = Store.read_run
+
+    def poisoned(self, episode, key, start, stop):
+        rows = read_run(self, episode, key, start, stop)
+        first = int(self.index().first[episode]) + start
+        if key == "action/intended" and self.path.name == "b" and first <= 20 < first + len(rows):
+            rows = rows.copy()
+            rows[20 - first, 2] = np.nan
+        return rows
+
+    monkeypatch.setattr(Store, "read_run", poisoned)
+    with pytest.raises(JobError, match=r"'action/intended' of episode 1 of '.*b' is not finite at step 5"):
+        Blend(sources, SPEC, seed=0, resident=mode).batch(0, 64)

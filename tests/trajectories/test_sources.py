@@ -21,6 +21,26 @@ def test_sources_are_parsed(text, path, weight):
     assert Source.parse(text) == Source(path, weight)
 
 
+@pytest.mark.parametrize("text", ["a:0.9..0.5", "a:0..1", "C:/x:2..0"])
+def test_weights_may_change_in_the_course_of_a_run(text):
+    source = Source.parse(text)
+    path, _, weights = text.rpartition(":")
+    assert (source.path, source.weight, source.last) == (path, *map(float, weights.split("..")))
+    assert Source.parse("a:3").last == 3
+
+
+@pytest.mark.parametrize("text", ["a:0..0", "a:-1..2", "a:1..nan", "a:inf..1"])
+def test_weights_that_change_must_be_numbers_of_at_least_nothing(text):
+    with pytest.raises(InputError, match="the weights of 'a' must be two numbers of at least 0, not both 0"):
+        Source.parse(text)
+
+
+def test_some_store_has_weight_at_every_moment(tmp_path, make_episode, make_store):
+    _pair(tmp_path, make_store, make_episode(), make_episode())
+    with pytest.raises(InputError, match="weights of all stores are 0 at the end of the run"):
+        open_sources([Source(str(tmp_path / name), 1, 0) for name in ("first", "second")], SPEC)
+
+
 @pytest.mark.parametrize("text", ["a:0", "a:-1", "a:nan", "a:inf"])
 def test_a_weight_must_be_positive(text):
     with pytest.raises(InputError, match="weight of 'a' must be a positive number"):
@@ -58,9 +78,8 @@ def test_stores_that_do_not_fit_are_refused_by_name(tmp_path, make_episode, make
     names = "'.*first' and '.*second' cannot be blended"
     with pytest.raises(InputError, match=f"{names}: their control rates are 20 and 10 Hz"):
         open_sources(_pair(tmp_path / "a", make_store, make_episode(), make_episode(control_rate=10.0)), SPEC)
-    other = make_episode(joints=6, embodiment="jaco")
-    with pytest.raises(InputError, match=rf"{names}: their arms have 7 joints \(panda\) and 6 joints \(jaco\)"):
-        open_sources(_pair(tmp_path / "b", make_store, make_episode(), other), SPEC)
+    with pytest.raises(InputError, match=f"{names}: 'panda' has 7 joints in one and 6 in the other"):
+        open_sources(_pair(tmp_path / "b", make_store, make_episode(), make_episode(joints=6)), SPEC)
     with pytest.raises(InputError, match=f"{names}: camera 'front' is 12x12 in one and 16x16 in the other"):
         open_sources(_pair(tmp_path / "c", make_store, make_episode(), make_episode(size=16)), SPEC)
     with pytest.raises(InputError, match=r"unknown camera in store '.*second' 'front'; there is: wrist"):
