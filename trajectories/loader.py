@@ -58,8 +58,9 @@ class Blend:
         progress          (B,)                float32  t / T
         subtask           (B,)                int64    index of the subtask under way
 
-    J is that of the widest arm in the blend; a narrower one uses the first `joints` + 10 columns of proprio and the first
-    `joints` + 1 of action, and the others are 0. With `history` above 1, images are (B, history, H, W, 3) and proprio is (B, history, J + 10), the oldest first, and
+    J is that of the widest arm in the blend; a narrower one uses the first `joints` + 10 columns of proprio and the
+    first `joints` + 1 of action, and the others are 0. With `history` above 1, images are (B, history, H, W, 3) and
+    proprio is (B, history, J + 10), the oldest first, and
 
         history_mask      (B, history)        bool     false before the episode's start, where its first is repeated
 

@@ -44,8 +44,8 @@ class Mix:
 class ScheduledMix:
     """The same for shares that change in the course of a run: linearly from those at its start to those at its end.
 
-    They are held for GRAIN windows at a time. A source whose share is 0 gives none. How many windows each source gave before every such stretch is counted
-    once, so that any window is known at once here too.
+    They are held for GRAIN windows at a time. A source whose share is 0 gives none. How many windows each source gave
+    before every such stretch is counted once, so that any window is known at once here too.
     """
 
     def __init__(

@@ -112,7 +112,7 @@ class Shelf:
         rows = self._number_runs.rows
         joints = widest(sources)
         # Columns that an arm of fewer joints does not have stay 0.
-        self._numbers = {
+        self._numbers: dict[str, np.ndarray] = {
             "proprio": np.zeros((rows, joints + 10), np.float32),
             "action": np.zeros((rows, joints + 1), np.float32),
             "action_tool": np.zeros((rows, 10), np.float32),
