@@ -1,0 +1,1 @@
+"""Mix studies: what synthetic demos are worth beside real ones."""
