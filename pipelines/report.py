@@ -247,8 +247,8 @@ def _training(run: Run) -> str | None:
     names = _short_names(paths)
     series: dict[str, list[tuple[float, float]]] = {"training": []}
     for record in run.training_log:
-        # "loss" may add other terms; "flow" is what validation measures.
-        loss = record.get("flow", record.get("loss"))
+        # "loss" may add other terms; "head" ("flow" in older logs) is what validation measures.
+        loss = record.get("head", record.get("flow", record.get("loss")))
         if loss is not None:
             series["training"].append((record["step"], loss))
         for path, held_out in (record.get("validation") or {}).items():

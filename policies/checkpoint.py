@@ -25,7 +25,7 @@ from handful import InputError, JobError
 from trajectories.canonical import canonical_json, disk_errors, file_sha256, sync_to_disk
 from trajectories.staging import staging_path, sweep
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 _PREFIX = "checkpoint-"
 
 

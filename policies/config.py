@@ -14,8 +14,8 @@ from omegaconf.errors import OmegaConfBaseException
 from handful import InputError, unknown_name
 from policies.augment import AugmentConfig
 from policies.flow import TIME_LAWS, TimeLaw
-from policies.model import ModelConfig
 from policies.normalisation import ACTION_SPACES, ActionSpace
+from policies.sizes import ModelConfig
 from trajectories.residence import RESIDENCES, Residence
 
 # How samples reach the network, not which: a run may go on with others.

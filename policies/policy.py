@@ -15,16 +15,18 @@ from handful import InputError, JobError, unknown_name
 from policies import checkpoint
 from policies.augment import to_network
 from policies.config import TrainConfig
-from policies.model import FlowPolicy, Interface, Observation
+from policies.model import VLA
 from policies.normalisation import statistics_hash
+from policies.prefix import Observation
 from policies.samples import Preparer
+from policies.sizes import Interface
 
 
-def build_network(record: Mapping[str, Any]) -> FlowPolicy:
+def build_network(record: Mapping[str, Any]) -> VLA:
     """The network that a checkpoint's JSON describes, with its seeded initial weights."""
     config = TrainConfig.from_json(record["config"])
     preparer = Preparer.from_json(record)
-    return FlowPolicy(
+    return VLA(
         config.model,
         config.cameras,
         {name: Interface(n.proprio_size, n.action_size) for name, n in preparer.normalisers.items()},
@@ -32,6 +34,9 @@ def build_network(record: Mapping[str, Any]) -> FlowPolicy:
         vocabulary=len(preparer.vocabulary),
         horizon=config.horizon,
         waypoints=len(config.waypoints),
+        waypoint_weight=config.waypoint_weight,
+        flow_times=config.flow_times,
+        time_law=config.time_law,
         seed=config.seed,
     )
 
@@ -39,7 +44,7 @@ def build_network(record: Mapping[str, Any]) -> FlowPolicy:
 class Policy:
     """A network with everything needed to run it: words, statistics, cameras, control rate."""
 
-    def __init__(self, network: FlowPolicy, record: Mapping[str, Any], batch_size: int = 32):
+    def __init__(self, network: VLA, record: Mapping[str, Any], batch_size: int = 32):
         """Wrap a network. `record` is the checkpoint's JSON; `batch_size` rows are computed at a time."""
         if batch_size < 1:
             raise InputError(f"batch_size must be at least 1, got {batch_size}")

@@ -18,7 +18,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as nnf
 from torch import Tensor
 
 import handful
@@ -27,12 +26,11 @@ from policies import checkpoint
 from policies.augment import augmented, to_network
 from policies.config import TrainConfig
 from policies.cpu import prepare_process, resolve_device
-from policies.flow import draw_times, interpolate, masked_mean
 from policies.interrupts import interrupts
 from policies.language import UNKNOWN, Vocabulary
 from policies.log import LogLine, training_log
-from policies.model import Observation
 from policies.policy import Policy, build_network
+from policies.prefix import Observation
 from policies.samples import Preparer, Sample, fit_normalisers
 from trajectories.loader import Blend, Source, WindowSpec
 from trajectories.prefetch import prefetch
@@ -41,8 +39,6 @@ from trajectories.prefetch import prefetch
 LOG_EVERY = 20
 # Windows that normalisation statistics are measured on, about.
 STATISTICS_WINDOWS = 8192
-# Flow times at which validation looks at every window, evenly spread.
-VALIDATION_TIMES = 8
 
 
 # Domains that are met in evaluation alone; `scenes.twins` draws them.
@@ -72,7 +68,7 @@ class TrainResult:
     seconds: float
     # Mean training loss at the end.
     loss: float
-    # Source path -> flow loss on its held-out scenes.
+    # Source path -> loss of the head on its held-out scenes.
     validation: dict[str, float]
     checkpoint: Path
 
@@ -191,8 +187,9 @@ class Trainer:
                     self.loss = float(losses[:, 0].mean())
                     speed = len(pending) / (time.perf_counter() - last)
                     pending, last = [], time.perf_counter()
-                    flow, waypoint, norm = losses[:, 1:].mean(0).tolist()
-                    line = {"loss": self.loss, "flow": flow, "waypoint": waypoint, "gradient_norm": norm}
+                    *parts, norm = losses[:, 1:].mean(0).tolist()
+                    named = dict(zip(self.network.loss_names, parts, strict=True))
+                    line = {"loss": self.loss, **named, "gradient_norm": norm}
                     log({**self._place(), **line, "learning_rate": rate, "steps_per_second": speed})
                     if on_progress:
                         left = self.seconds * (1 - self.fraction) / max(self.fraction, 1e-9)
@@ -223,24 +220,14 @@ class Trainer:
         return c.learning_rate * (c.final_rate + (1 - c.final_rate) * cosine)
 
     def _step(self, sample: Sample, rate: float) -> Tensor:
-        """One step of the optimiser. Returns loss, flow loss, waypoint loss and gradient norm, (4,)."""
+        """One step of the optimiser. Returns the loss, its parts and the gradient norm."""
         c = self.config
         generator = torch.Generator().manual_seed(int(np.random.SeedSequence([c.seed, self.step]).generate_state(1)[0]))
-        b = len(sample.words)
         sample = sample.to(self.device)
-        actions = sample.actions
-        noise = torch.randn(b, c.flow_times, *actions.shape[1:], generator=generator).to(self.device)
-        times = draw_times(c.time_law, (b, c.flow_times), generator).to(self.device)
-        context = self.network.encode(self._disturbed(sample, generator))
-        noisy, velocity = interpolate(actions, noise, times)
-        predicted = self.network.velocity(context, noisy, times, sample.valid)
-        flow = masked_mean((predicted - velocity) ** 2, sample.valid[:, None, :, None])
-        waypoint = torch.zeros((), device=self.device)
-        if c.waypoints:
-            waypoint = nnf.smooth_l1_loss(self.network.foretell(context), sample.waypoints)
-        loss = flow + c.waypoint_weight * waypoint
+        draws = self.network.draw(sample, generator).to(self.device)
+        losses = self.network.loss(self._disturbed(sample, generator), sample, draws)
         self.optimizer.zero_grad()
-        loss.backward()
+        losses.total.backward()
         norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), c.clip)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
@@ -248,7 +235,7 @@ class Trainer:
         decay = min(c.ema, (1 + self.step) / (10 + self.step))
         with torch.no_grad():
             torch._foreach_lerp_(list(self.average.parameters()), list(self.network.parameters()), 1 - decay)
-        return torch.stack([loss.detach(), flow.detach(), waypoint.detach(), norm])
+        return torch.stack([losses.total.detach(), *(part.detach() for part in losses.parts.values()), norm])
 
     def _disturbed(self, sample: Sample, generator: torch.Generator) -> Observation:
         c, b = self.config, len(sample.words)
@@ -271,22 +258,16 @@ class Trainer:
 
     @torch.no_grad()
     def validate(self) -> dict[str, float]:
-        """Flow loss of the averaged weights on each source's held-out scenes, at fixed times and noise."""
+        """The head's loss with the averaged weights on each source's held-out scenes, at fixed times and noise."""
         result = {}
-        times = (torch.arange(VALIDATION_TIMES) + 0.5) / VALIDATION_TIMES
         for index, source in enumerate(self.blend.sources):
             generator = torch.Generator().manual_seed(index)
             total = valid = 0.0
             for batch in self.blend.validation(index):
                 sample = self.preparer.prepare(batch).to(self.device)
-                b = len(sample.words)
                 images = {k: to_network(v, self.config.model.image_size) for k, v in sample.images.items()}
                 seen = Observation(images, sample.words, sample.proprio, sample.embodiment, sample.domain)
-                noise = torch.randn(b, VALIDATION_TIMES, *sample.actions.shape[1:], generator=generator)
-                t = times.expand(b, -1).to(self.device)
-                noisy, velocity = interpolate(sample.actions, noise.to(self.device), t)
-                predicted = self.average.velocity(self.average.encode(seen), noisy, t, sample.valid)
-                error = masked_mean((predicted - velocity) ** 2, sample.valid[:, None, :, None])
+                error = self.average.validation_loss(seen, sample, generator)
                 weight = float(sample.valid.sum())
                 total, valid = total + float(error) * weight, valid + weight
             if valid:

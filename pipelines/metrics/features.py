@@ -76,7 +76,7 @@ def policy_encoder(policy: "Policy", images: Mapping[str, np.ndarray], instructi
     import torch
 
     from policies.augment import to_network
-    from policies.model import Observation
+    from policies.prefix import Observation
 
     for camera in policy.cameras:
         if camera not in images:

@@ -17,6 +17,8 @@ from pipelines.metrics.replay import rotation_angles
 from trajectories.poses import matrices_from_6d, quaternions_from_matrices
 
 if TYPE_CHECKING:
+    import torch
+
     from policies.policy import Policy
 
 WARNING = (
@@ -38,7 +40,8 @@ class OfflineError:
     samples: int
     # "rad" or "m".
     unit: str
-    # Flow-matching loss at fixed flow times and noise, the same for every policy of these sizes; network numbers.
+    # Loss of the policy's head at fixed flow times and noise, the same for every policy of these sizes and this head;
+    # network numbers.
     flow_loss: float
     # Mean distance over the actions that are carried out before the policy looks again, and over the whole chunk.
     executed: float
@@ -71,12 +74,14 @@ def offline_error(
     """
     if samples < 2 or times < 1:
         raise InputError(f"samples must be at least 2 and times at least 1, got {samples} and {times}")
-    rng = np.random.Generator(np.random.PCG64(seed))
+    import torch
+
+    rng, generator = np.random.Generator(np.random.PCG64(seed)), torch.Generator().manual_seed(seed)
     sums: dict[str, float] = {}
     counts: dict[str, float] = {}
     windows = 0
     for batch in batches:
-        flow, valid = _flow_loss(policy, batch, times, rng)
+        flow, valid = _flow_loss(policy, batch, times, generator)
         _add(sums, counts, "flow_loss", flow, valid)
         for robot in sorted(set(batch["embodiment"])):
             rows = np.array([name == robot for name in batch["embodiment"]])
@@ -103,13 +108,12 @@ def offline_text(error: OfflineError) -> str:
     return "\n".join([*lines, f"warning: {WARNING}"])
 
 
-def _flow_loss(policy: "Policy", batch: Mapping[str, Any], times: int, rng: np.random.Generator) -> tuple[float, float]:
+def _flow_loss(
+    policy: "Policy", batch: Mapping[str, Any], times: int, generator: "torch.Generator"
+) -> tuple[float, float]:
     """Sum of the loss over valid actions, and how many these are."""
-    import torch
-
     from policies.augment import to_network
-    from policies.flow import interpolate, masked_mean
-    from policies.model import Observation
+    from policies.prefix import Observation
 
     sample = policy.preparer.prepare(batch)
     size = policy.config.model.image_size
@@ -120,13 +124,7 @@ def _flow_loss(policy: "Policy", batch: Mapping[str, Any], times: int, rng: np.r
         sample.embodiment,
         sample.domain,
     )
-    rows = len(sample.words)
-    noise = rng.standard_normal((rows, times, *sample.actions.shape[1:]), dtype=np.float32)
-    with torch.inference_mode():
-        t = ((torch.arange(times) + 0.5) / times).expand(rows, -1)
-        noisy, velocity = interpolate(sample.actions, torch.from_numpy(noise), t)
-        predicted = policy.network.velocity(policy.network.encode(seen), noisy, t, sample.valid)
-        loss = float(masked_mean((predicted - velocity) ** 2, sample.valid[:, None, :, None]))
+    loss = float(policy.network.validation_loss(seen, sample, generator, times))
     valid = float(sample.valid.sum())
     return loss * valid, valid
 

@@ -4,21 +4,18 @@ import torch
 
 from handful import InputError
 from policies.flow import masked_mean
-from policies.model import (
-    FlowPolicy,
-    Interface,
-    ModelConfig,
-    Observation,
-)
+from policies.model import VLA
+from policies.prefix import Observation
+from policies.sizes import Interface, ModelConfig
 
 TINY = ModelConfig(
     image_size=16, channels=8, keypoints=4, named_keypoints=4, width=32, heads=2, expert_layers=1, patch=2
 )
 
 
-def make_policy(config: ModelConfig = TINY, seed: int = 0, **changes) -> FlowPolicy:
+def make_policy(config: ModelConfig = TINY, seed: int = 0, **changes) -> VLA:
     settings = {"cameras": ("front",), "embodiments": {"arm": Interface(13, 4)}, "domains": 2, "vocabulary": 9}
-    return FlowPolicy(config, **{**settings, "horizon": 6, "waypoints": 2, "seed": seed, **changes})
+    return VLA(config, **{**settings, "horizon": 6, "waypoints": 2, "seed": seed, **changes})
 
 
 def make_observation(batch: int, words: int = 5, side: int = 16, seed: int = 0) -> Observation:
@@ -32,7 +29,7 @@ def make_observation(batch: int, words: int = 5, side: int = 16, seed: int = 0) 
     )
 
 
-def disturbed(policy: FlowPolicy) -> FlowPolicy:
+def disturbed(policy: VLA) -> VLA:
     """Move every parameter, so that gates and outputs that start at zero let information through."""
     generator = torch.Generator().manual_seed(5)
     with torch.no_grad():
@@ -48,8 +45,8 @@ def test_padded_actions_change_neither_the_velocity_of_valid_ones_nor_the_loss()
     actions, time = torch.randn(2, 3, 6, 4), torch.rand(2, 3)
     other = actions.clone()
     other[:, :, 3:] = 50.0
-    first = policy.velocity(context, actions, time, valid)
-    second = policy.velocity(context, other, time, valid)
+    first = policy.expert(context, actions, time, valid)
+    second = policy.expert(context, other, time, valid)
     torch.testing.assert_close(first[:, :, :3], second[:, :, :3])
     shown = valid[:, None, :, None]
     torch.testing.assert_close(masked_mean(first**2, shown), masked_mean(second**2, shown))
@@ -73,14 +70,14 @@ def test_flow_times_of_one_sample_do_not_see_each_other():
     policy, seen = disturbed(make_policy()), make_observation(2)
     context = policy.encode(seen)
     actions, time = torch.randn(2, 3, 6, 4), torch.rand(2, 3)
-    together = policy.velocity(context, actions, time)
-    alone = policy.velocity(context, actions[:, 1:2], time[:, 1:2])
+    together = policy.expert(context, actions, time)
+    alone = policy.expert(context, actions[:, 1:2], time[:, 1:2])
     torch.testing.assert_close(together[:, 1:2], alone)
 
 
 def test_initial_velocity_is_zero_and_initial_weights_follow_the_seed():
     policy = make_policy(seed=3)
-    out = policy.velocity(policy.encode(make_observation(2)), torch.randn(2, 1, 6, 4), torch.rand(2, 1))
+    out = policy.expert(policy.encode(make_observation(2)), torch.randn(2, 1, 6, 4), torch.rand(2, 1))
     assert (out == 0).all()
     same, other = make_policy(seed=3).state_dict(), make_policy(seed=4).state_dict()
     assert all((value == same[name]).all() for name, value in policy.state_dict().items())
@@ -90,7 +87,7 @@ def test_initial_velocity_is_zero_and_initial_weights_follow_the_seed():
 def test_every_parameter_learns():
     policy, seen = disturbed(make_policy(domains=2)), make_observation(4)
     context = policy.encode(seen)
-    loss = policy.velocity(context, torch.randn(4, 2, 6, 4), torch.rand(4, 2)).square().mean()
+    loss = policy.expert(context, torch.randn(4, 2, 6, 4), torch.rand(4, 2)).square().mean()
     (loss + policy.foretell(context).square().mean()).backward()
     silent = [name for name, p in policy.named_parameters() if p.grad is None or not p.grad.abs().any()]
     assert silent == []

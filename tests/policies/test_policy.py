@@ -125,7 +125,7 @@ def test_bad_input_is_refused(run, change, message):
 
 def test_output_that_is_not_finite_is_an_error(run):
     policy = Policy.load(run)
-    next(iter(policy.network.action_out.parameters())).data.fill_(np.nan)
+    next(iter(policy.network.expert.action_out.parameters())).data.fill_(np.nan)
     with pytest.raises(JobError, match="output for row 0 is not finite"):
         policy.act(**make_input(2))
 
@@ -160,7 +160,7 @@ def test_damaged_missing_and_foreign_files_are_refused(copy):
     with pytest.raises(JobError, match=r"lacks ema.safetensors"):
         Policy.load(copy)
     (copy / "checkpoint.json").write_text('{"format": 99}')
-    with pytest.raises(InputError, match="has format 99; this version reads format 1"):
+    with pytest.raises(InputError, match="has format 99; this version reads format 2"):
         Policy.load(copy)
     (copy / "checkpoint.json").write_text("{")
     with pytest.raises(InputError, match=r"no readable checkpoint.json"):

@@ -1,0 +1,159 @@
+"""The prefix: what the policy sees, reads and feels, encoded once per decision.
+
+Each camera's image becomes a few keypoint tokens (a small convolutional stem, tuned to the instruction by FiLM, then
+spatial soft-argmax: *where* is the thing the words mean, and what is there), joined by word, proprioception, embodiment
+and domain tokens in a small transformer. Any module that keeps to `Prefix` can stand in its place, e.g. a pretrained
+vision-language model; the action expert needs no more than its tokens and a summary.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+import torch.nn.functional as nnf
+from torch import Tensor, nn
+
+from handful import unknown_name
+from policies.layers import Block, PerEmbodiment
+from policies.sizes import Interface, ModelConfig
+
+
+@dataclass
+class Observation:
+    """One batch of what the policy sees."""
+
+    images: dict[str, Tensor]  # camera -> (B, 3, S, S) float in [0, 1]
+    words: Tensor  # (B, W) int64, 0 = padding
+    proprio: Tensor  # (B, P) float, normalised, zero-padded to the widest embodiment
+    embodiment: Tensor  # (B,) int64
+    domain: Tensor  # (B,) int64, 0 = not said
+
+
+@dataclass
+class Encoded:
+    """What a prefix makes of B observations."""
+
+    tokens: Tensor  # (B, T, width)
+    mask: Tensor  # (B, T) bool, true where attended
+    summary: Tensor  # (B, width)
+
+
+class Prefix(Protocol):
+    """What the action expert asks of a prefix; an `nn.Module` that has these."""
+
+    # Width of its tokens and of its summary.
+    width: int
+
+    def __call__(self, observation: Observation) -> Encoded:
+        """Encode B observations; row by row, so that no row depends on another."""
+        ...
+
+
+class Eye(nn.Module):
+    """One camera's stem: image and instruction to keypoint tokens.
+
+    Convolutions at a quarter of the resolution, two of them scaled and shifted per channel by the instruction (FiLM);
+    then attention maps over the grid, some of fixed features, some the product of the instruction with what is seen. A
+    keypoint's token holds where its map is centred and the features found there. The raw colours join the features, and
+    the maps start sharp: without both, finding the cube of the named colour begins with a plateau of hundreds of steps.
+    """
+
+    # Width of the keys that the instruction is compared with.
+    KEY = 32
+    # Factor on the maps' logits: at 1 the first maps are flat, and a flat map's centre teaches nothing.
+    SHARPNESS = 4.0
+
+    grid: Tensor
+
+    def __init__(self, config: ModelConfig):
+        super().__init__()
+        c, d = config.channels, 2 * config.channels
+        self.named = config.named_keypoints
+        self.convolutions = nn.ModuleList(
+            [nn.Conv2d(12, c, 3, 2, 1), nn.Conv2d(c, d, 3, 1, 1), nn.Conv2d(d, d, 3, 1, 1)]
+        )
+        self.norms = nn.ModuleList([nn.GroupNorm(8, c), nn.GroupNorm(8, d), nn.GroupNorm(8, d)])
+        self.film = nn.ModuleList([nn.Linear(config.width, 2 * d), nn.Linear(config.width, 2 * d)])
+        features = d + 48
+        self.maps = nn.Conv2d(features, config.keypoints, 1)
+        self.query = nn.Linear(config.width, self.named * self.KEY)
+        self.key = nn.Conv2d(features, self.KEY, 1)
+        self.token = nn.Linear(features + 2, config.width)
+        self.name = nn.Parameter(torch.zeros(config.keypoints + self.named, config.width))
+        side = config.image_size // 4
+        line = (torch.arange(side) + 0.5) / side * 2 - 1
+        grid = torch.stack(torch.meshgrid(line, line, indexing="ij"), -1).flip(-1).reshape(side * side, 2)
+        self.register_buffer("grid", grid, persistent=False)
+
+    def forward(self, image: Tensor, text: Tensor) -> tuple[Tensor, Tensor]:
+        """image (B, 3, S, S) in [0, 1], text (B, width) -> tokens (B, K, width), places (B, K, 2) in [-1, 1]."""
+        colours = nnf.pixel_unshuffle(image * 4 - 2, 2).contiguous(memory_format=torch.channels_last)
+        x = nnf.relu(self.norms[0](self.convolutions[0](colours)))
+        for convolution, norm, film in zip(self.convolutions[1:], self.norms[1:], self.film, strict=True):
+            scale, shift = film(text)[:, :, None, None].chunk(2, 1)
+            x = nnf.relu(norm(convolution(x)) * (1 + scale) + shift)
+        x = torch.cat([x, nnf.pixel_unshuffle(colours, 2)], 1)
+        query = self.query(text).unflatten(-1, (self.named, self.KEY)) / math.sqrt(self.KEY)
+        logits = torch.cat([self.maps(x).flatten(2), query @ self.key(x).flatten(2)], 1)
+        attention = (self.SHARPNESS * logits).softmax(-1)  # (B, keypoints, cells)
+        where = attention @ self.grid
+        what = attention @ x.flatten(2).transpose(1, 2)
+        return self.token(torch.cat([what, 2 * where], -1)) + self.name, where
+
+
+class KeypointPrefix(nn.Module):
+    """The prefix that is trained from scratch. See the module's docstring."""
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        cameras: tuple[str, ...],
+        embodiments: Mapping[str, Interface],
+        domains: int,
+        vocabulary: int,
+    ):
+        """Build; for the arguments see `policies.model.VLA`."""
+        super().__init__()
+        w = self.width = config.width
+        self.cameras = cameras
+        self.word = nn.Embedding(vocabulary, w)
+        self.word_position = nn.Parameter(torch.zeros(config.words, w))
+        self.reader = Block(w, config.heads, config.mlp_ratio)
+        self.eyes = nn.ModuleDict({camera: Eye(config) for camera in cameras})
+        self.embodiment = nn.Embedding(len(embodiments), w)
+        self.domain = nn.Embedding(domains + 1, w)
+        self.plan = nn.Parameter(torch.zeros(w))
+        # Where everything is, in one vector: turning places into motion is geometry, and a plain MLP learns it sooner
+        # than attention does.
+        places = 2 * len(cameras) * (config.keypoints + config.named_keypoints)
+        self.fuse = nn.Sequential(nn.Linear(places + 2 * w, 2 * w), nn.SiLU(), nn.Linear(2 * w, w))
+        self.proprio_in = PerEmbodiment({k: e.proprio for k, e in embodiments.items()}, dict.fromkeys(embodiments, w))
+        self.blocks = nn.ModuleList([Block(w, config.heads, config.mlp_ratio) for _ in range(config.prefix_layers)])
+        self.norm = nn.LayerNorm(w)
+
+    def forward(self, observation: Observation) -> Encoded:
+        """Everything that depends on the observation alone."""
+        for camera in self.cameras:
+            if camera not in observation.images:
+                raise unknown_name("camera", camera, observation.images)
+        said = observation.words > 0
+        words = self.reader(self.word(observation.words) + self.word_position[: said.shape[1]], said)
+        text = (words * said[..., None]).sum(1) / said.sum(1, keepdim=True).clamp(min=1)
+        state = self.proprio_in(observation.proprio, observation.embodiment)
+        seen = [self.eyes[c](observation.images[c], text) for c in self.cameras]
+        places = torch.cat([where.flatten(1) for _, where in seen], 1)
+        geometry = self.fuse(torch.cat([2 * places, text, state], 1))
+        singles = [
+            self.plan + text + geometry,
+            state,
+            self.embodiment(observation.embodiment),
+            self.domain(observation.domain),
+        ]
+        tokens = torch.cat([torch.stack(singles, 1), *(token for token, _ in seen), words], 1)
+        mask = torch.cat([said.new_ones(len(text), tokens.shape[1] - said.shape[1]), said], 1)
+        for block in self.blocks:
+            tokens = block(tokens, mask)
+        tokens = self.norm(tokens)
+        return Encoded(tokens, mask, tokens[:, 0] + geometry)
