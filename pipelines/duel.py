@@ -58,7 +58,7 @@ def run(
         InputError: both are the same policy, or one does not fit the task.
     """
     config = resolve(RolloutConfig, None, overrides)
-    conditions = plain_conditions(task, domains, embodiment)
+    conditions = plain_conditions(task, domains, embodiment, config.sentences)
     # Bonferroni: each domain's test has its share of the error.
     share = alpha / len(conditions)
     tests = [SequentialTest(share, episodes) for _ in conditions]

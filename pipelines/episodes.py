@@ -136,4 +136,18 @@ def summary(domain: str, task: str, stages: Sequence[str], rows: Sequence[Mappin
             name: {"episodes": round(share * n), "ci": list(wilson_interval(round(share * n), n))}
             for name, share in zip(stages, shares, strict=True)
         },
+        "asked": by_object(rows),
     }
+
+
+def by_object(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Object asked for -> successes, episodes and the interval of the rate, where that one was asked for."""
+    found = {}
+    for name in sorted({row["asked"] for row in rows}):
+        done = [row["outcome"] == Outcome.SUCCESS.label for row in rows if row["asked"] == name]
+        found[name] = {
+            "successes": sum(done),
+            "episodes": len(done),
+            "ci": list(wilson_interval(sum(done), len(done))),
+        }
+    return found

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from scenes.monitor import Strictness
-from scenes.task import Task, World, pick
+from scenes.task import IN_HAND, Task, World, pick
 from scenes.workspace import Workspace
 from sim.batch import BatchSim
 
@@ -13,6 +13,11 @@ from sim.batch import BatchSim
 SUCCESS_STAGE = "success"
 # Positions that a third difference takes.
 _JERK_SPAN = 4
+
+
+def asked_role(task: Task) -> str:
+    """The role of the object that a task asks for: the one that is picked up first."""
+    return next(subtask.reference for subtask in task.subtasks if subtask.kind == "grasp")
 
 
 def stage_names(task: Task) -> tuple[str, ...]:
@@ -34,12 +39,14 @@ class Measures:
     Attributes:
         stage: (N,) subtasks done.
         contacts: (N,) control steps in which the robot touched what it must not: the table, or anything with its palm.
+        taken: (N,) index of the object that was picked up first, in the hand and in the air; -1 while there is none.
     """
 
     def __init__(self, workspace: Workspace, sim: BatchSim, roles: dict[str, np.ndarray]) -> None:
         self.workspace, self.sim, self.roles = workspace, sim, roles
         self.raised = Strictness().raised
         self.stage, self.contacts = np.zeros(len(sim), int), np.zeros(len(sim), int)
+        self.taken = np.full(len(sim), -1)
         self._tool: list[list[np.ndarray]] = [[] for _ in range(len(sim))]
         self._start = np.zeros((len(sim), len(workspace.task.objects)))
 
@@ -54,6 +61,7 @@ class Measures:
         self._follow(ids, world)
         self.contacts[ids] += self.workspace.forbidden_contact(self.sim, ids)
         task = self.workspace.task
+        self._note_taken(ids, world)
         for k, subtask in enumerate(task.subtasks):
             rows = np.flatnonzero(self.stage[ids] == k)
             if not len(rows):
@@ -67,15 +75,27 @@ class Measures:
                 done &= height - self._start[lanes, index] > self.raised
             self.stage[lanes] += done
 
+    def _note_taken(self, ids: np.ndarray, world: World) -> None:
+        props = self.workspace.task.props
+        raised = np.stack([world.objects[prop.name][:, 2] for prop in props], axis=1) - self._start[ids] > self.raised
+        for row in np.flatnonzero(raised.any(axis=1) & (self.taken[ids] < 0)):
+            for k in np.flatnonzero(raised[row]):
+                pose = world.objects[props[k].name][[row]]
+                if props[k].hold_distance(pose, world.tool[[row], :3])[0] < IN_HAND:
+                    self.taken[ids[row]] = k
+                    break
+
     def _follow(self, ids: np.ndarray, world: World) -> None:
         for i, tool in zip(ids, world.tool[:, :3], strict=True):
             self._tool[i].append(tool.copy())
 
     def row(self, lane: int, success: bool) -> dict[str, Any]:
-        """What the table of episodes says of a scene: stage, time [s], path_length [m], jerk [m/s^3], contacts."""
+        """What the table says of a scene: stage, taken, time [s], path_length [m], jerk [m/s^3], contacts."""
         rate, path = self.sim.timing.rate, np.stack(self._tool[lane])
         return {
             "stage": len(self.workspace.task.subtasks) + 1 if success else int(self.stage[lane]),
+            # Empty where nothing was picked up.
+            "taken": self.workspace.task.objects[self.taken[lane]] if self.taken[lane] >= 0 else "",
             "time": (len(path) - 1) / rate,
             "path_length": round(float(np.linalg.norm(np.diff(path, axis=0), axis=1).sum()), 6),
             "jerk": rms_jerk(path, rate),

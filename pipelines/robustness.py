@@ -6,7 +6,7 @@ twins are those that are there to tune on; the sealed ones are not met.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,12 +16,14 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from handful import unknown_name
+from handful import InputError, unknown_name
 from pipelines.configuration import resolve
+from pipelines.measures import asked_role
 from pipelines.metrics.pairs import holm, mcnemar, outcomes_of_pairs, paired_difference
 from pipelines.progress import Reporter
 from pipelines.rollouts import Evaluator
 from pipelines.runner import Condition, RolloutConfig
+from pipelines.statistics import wilson_interval
 from pipelines.tables import rate_text
 from scenes.domains import SIM, Domain, get_domain
 from scenes.outcome import Outcome
@@ -42,7 +44,7 @@ AXES: Mapping[str, tuple[str, ...]] = {
     "contact": tuple(BANDS["contact"]),
     "proprioception": tuple(BANDS["proprioception"]),
 }
-BASELINE, LANGUAGE, DISTRACTORS, ALL = "baseline", "language", "distractors", "all"
+BASELINE, LANGUAGE, SWAP, DISTRACTORS, ALL = "baseline", "language", "swap", "distractors", "all"
 # The twin that a severity's values are taken from.
 TWINS: Mapping[str, str] = {severity_of(name): name for name in ("twin/dev-1", "twin/dev-2", "twin/dev-3")}
 # The level whose distractors are put among the objects of a task that has none.
@@ -78,12 +80,14 @@ def run(
     Returns:
         "results", as of every evaluation; "severity"; "twin"; "conditions": per condition `condition`, `successes`,
         `episodes`, `difference` to the baseline, its `ci`, `pairs`, `p_value`, `p_holm` and `verdict` ("worse",
-        "better" or "undecided").
+        "better" or "undecided"); where the task can ask for several objects "swap", see `obeyed`.
 
     Raises:
-        InputError: there is no such severity; the policy does not fit the task.
+        InputError: there is no such severity; the policy does not fit the task; other sentences are asked for.
     """
     config = resolve(RolloutConfig, None, overrides)
+    if config.sentences != RolloutConfig.sentences:
+        raise InputError(f"the suite brings its own sentences; leave sentences={config.sentences} out")
     conditions = suite(task, embodiment, severity)
     evaluator = Evaluator(run, task, out, seed, config, progress, embodiment)
     evaluator.warn([get_domain(TWINS[severity])], episodes)
@@ -99,13 +103,17 @@ def run(
             "twin": TWINS[severity],
             "conditions": against_baseline(done, alpha),
         }
+        if SWAP in rows:
+            result["swap"] = obeyed(rows[BASELINE], rows[SWAP])
         text = json.dumps({**result, "settings": evaluator.settings}, indent=1) + "\n"
         write_whole(evaluator.folder / "robustness.json", text.encode())
     return result
 
 
 def suite(task: str, embodiment: str, severity: str) -> list[Condition]:
-    """The conditions of the suite, the baseline first; no condition for distractors where the task has them already.
+    """The conditions of the suite, the baseline first.
+
+    There is none for distractors where the task has them already, and no swap where it only ever asks for one object.
 
     Args:
         task: name of the task, with its level.
@@ -128,6 +136,8 @@ def suite(task: str, embodiment: str, severity: str) -> list[Condition]:
 
     conditions = [changed(BASELINE, ()), *(changed(name, axes) for name, axes in AXES.items())]
     conditions.append(replace(changed(LANGUAGE, ()), sentences="unseen"))
+    if len({roles[asked_role(workspace.task)] for roles in workspace.task.casts()}) > 1:
+        conditions.append(replace(changed(SWAP, ()), swapped=True))
     everything = replace(changed(ALL, tuple(axis for axes in AXES.values() for axis in axes)), sentences="unseen")
     if clutter is not None:
         crowded = assemble(clutter, workspace.embodiment)
@@ -138,7 +148,7 @@ def suite(task: str, embodiment: str, severity: str) -> list[Condition]:
 
 def label(condition: str, severity: str) -> str:
     """What tables call a condition: that of another severity is another one, but for those that have none."""
-    return condition if condition in (BASELINE, LANGUAGE, DISTRACTORS) else f"{severity}/{condition}"
+    return condition if condition in (BASELINE, LANGUAGE, SWAP, DISTRACTORS) else f"{severity}/{condition}"
 
 
 def cluttered(task: Task) -> Task | None:
@@ -179,6 +189,30 @@ def against_baseline(done: Mapping[str, np.ndarray], alpha: float) -> list[dict[
     return rows
 
 
+def obeyed(before: Sequence[Mapping[str, Any]], swapped: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Whether a policy follows the sentence or its habit: what it picked up once another object was asked for.
+
+    Args:
+        before: rows of the baseline.
+        swapped: rows of the same scenes in which another object is asked for.
+
+    Returns:
+        "episodes"; "named" and "old", each with its count and `ci`: rollouts in which the object that is asked for,
+        or the one that the baseline asks for, was picked up first. That is before any success, so no rollout succeeds
+        at the old object that is not counted.
+    """
+    n = len(swapped)
+    named = sum(row["taken"] == row["asked"] for row in swapped)
+    old = sum(row["taken"] == was["asked"] for row, was in zip(swapped, before, strict=True))
+    return {
+        "episodes": n,
+        **{
+            name: {"episodes": count, "ci": list(wilson_interval(count, n))}
+            for name, count in (("named", named), ("old", old))
+        },
+    }
+
+
 def robustness_table(result: Mapping[str, Any]) -> RenderableType:
     """The suite as a person reads it."""
     table = Table(box=None)
@@ -192,4 +226,13 @@ def robustness_table(result: Mapping[str, Any]) -> RenderableType:
         low, high = row["ci"]
         change = f"{100 * row['difference']:+.1f} points (95 % interval {100 * low:+.1f} to {100 * high:+.1f})"
         table.add_row(Text(row["condition"]), rate, change, f"{row['p_holm']:.2g}", row["verdict"])
-    return Group(table, Text(f"values beyond training: those of {result['twin']} (surrogate reality)"))
+    lines = [Text(f"values beyond training: those of {result['twin']} (surrogate reality)")]
+    if "swap" in result:
+        lines.append(Text(swap_text(result["swap"])))
+    return Group(table, *lines)
+
+
+def swap_text(found: Mapping[str, Any]) -> str:
+    """What `obeyed` found, as a sentence."""
+    named, old = (rate_text(found[name]["episodes"], found["episodes"]) for name in ("named", "old"))
+    return f"swap, another object is asked for: the policy first picked up that one in {named}, the old one in {old}"

@@ -21,11 +21,12 @@ from pipelines.progress import Reporter
 from pipelines.runner import Condition, Rollout, RolloutConfig
 from policies.policy import Policy
 from scenes.domains import Domain, get_domain
+from scenes.task import Sentences
 from scenes.workspace import Workspace, build_workspace
 from trajectories.canonical import write_whole
 
 # Of the table of episodes; rows of another one are not counted on.
-_FORMAT = 2
+_FORMAT = 3
 
 
 def run(
@@ -56,7 +57,7 @@ def run(
         {"results": one dict per domain, see `pipelines.episodes.summary`}
     """
     config = resolve(RolloutConfig, None, overrides)
-    conditions = plain_conditions(task, domains, embodiment)
+    conditions = plain_conditions(task, domains, embodiment, config.sentences)
     evaluator = Evaluator(run, task, out, seed, config, progress, embodiment)
     evaluator.warn([condition.domain for condition in conditions], episodes)
     with evaluator:
@@ -65,15 +66,17 @@ def run(
         return {"results": evaluator.finish(conditions, episodes)}
 
 
-def plain_conditions(task: str, domains: list[str], embodiment: str) -> list[Condition]:
-    """A task in named domains, each told to the policy by its name.
+def plain_conditions(
+    task: str, domains: list[str], embodiment: str, sentences: Sentences = "sentences"
+) -> list[Condition]:
+    """A task in named domains, each told to the policy by its name, asked for in some of its sentences.
 
     Raises:
         InputError: no such task, robot or domain.
     """
     wanted = [get_domain(name) for name in dict.fromkeys(domains)]
     workspace = build_workspace(task, embodiment)
-    return [Condition(workspace, domain, domain.name) for domain in wanted]
+    return [Condition(workspace, domain, domain.name, sentences) for domain in wanted]
 
 
 class Evaluator:

@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 
 from handful import InputError, random_stream
-from pipelines.measures import Measures
+from pipelines.measures import Measures, asked_role
 from policies.policy import Policy
 from scenes.domains import Domain
 from scenes.monitor import Monitor
 from scenes.outcome import Outcome
 from scenes.scene import Scene, draw_scene, load_scenes
 from scenes.sensing import measure_joints
-from scenes.task import Sentences
+from scenes.task import Sentences, Task
 from scenes.workspace import Workspace
 from sim.batch import BatchSim
 from sim.kinematics import solve_inverse
@@ -41,6 +41,9 @@ class RolloutConfig:
     videos: int = 1
     # Threads that step the physics.
     threads: int = 2
+    # Which of the task's sentences ask for it: those of training; "held_out", other sentences of the same words; or
+    # "unseen", sentences with words besides.
+    sentences: Sentences = "sentences"
 
     def __post_init__(self) -> None:
         for name in ("batch", "threads"):
@@ -59,6 +62,8 @@ class Condition:
         sentences: which of the task's sentences ask for it; "sentences" are those of training.
         asked_in: the same task with fewer objects, in whose scene the sentence is drawn; None: in `workspace`. A scene
             draws its sentence after the places of its objects, so that one object more would ask for another.
+        swapped: whether the sentence asks for another object than in the other conditions, in the same words. The
+            judge asks for that one too.
     """
 
     workspace: Workspace
@@ -66,6 +71,7 @@ class Condition:
     told: str
     sentences: Sentences = "sentences"
     asked_in: Workspace | None = None
+    swapped: bool = False
 
     @property
     def name(self) -> str:
@@ -75,6 +81,8 @@ class Condition:
     def draw(self, seed: int, index: int) -> Scene:
         """A scene of it. Scene i is the same world in all conditions, but for what they change."""
         scene = draw_scene(self.workspace, self.domain, "evaluation", seed, index)
+        if self.swapped:
+            return swap(scene, self.workspace.task)
         if self.sentences == "sentences":
             if self.asked_in is None:
                 return scene
@@ -82,6 +90,21 @@ class Condition:
             return dataclasses.replace(scene, instruction=asked.instruction)
         others = self.workspace.task.instructions(scene.roles, self.sentences)
         return dataclasses.replace(scene, instruction=others[index % len(others)], paraphrases=others)
+
+
+def swap(scene: Scene, task: Task) -> Scene:
+    """The same world, in which another object is asked for: all others in turn, scene by scene.
+
+    Args:
+        scene: as drawn; its sentence is one of training.
+        task: one that can ask for more than one object.
+    """
+    role = asked_role(task)
+    others = [roles for roles in task.casts() if roles[role] != scene.roles[role]]
+    roles = others[scene.index % len(others)]
+    sentences = task.instructions(roles)
+    asked = sentences[task.instructions(scene.roles).index(scene.instruction)]
+    return dataclasses.replace(scene, roles=roles, instruction=asked, paraphrases=sentences)
 
 
 class Rollout:
@@ -207,6 +230,7 @@ class Rollout:
             "seed": scene.seed,
             "scene": scene.index,
             "instruction": scene.instruction,
+            "asked": scene.roles[asked_role(self.workspace.task)],
             "outcome": outcome.label,
             "steps": len(self.states[lane]),
             **self.measures.row(lane, outcome is Outcome.SUCCESS),

@@ -327,7 +327,7 @@ def test_a_store_is_drawn_again(run: Callable[[list[str]], dict[str, Any]]) -> N
 def test_results_have_the_keys_that_the_contracts_name() -> None:
     from pipelines.episodes import summary
 
-    record = summary("sim", "lift", ["lift", "success"], [{"outcome": "success", "stage": 2}])
+    record = summary("sim", "lift", ["lift", "success"], [{"outcome": "success", "stage": 2, "asked": "cube_1"}])
     sentence = re.search(r"Each of `results` has (.*?)\.", read("docs/contracts.md"), re.DOTALL)
     assert sentence is not None
     assert set(re.findall(r"`(\w+)`", sentence[1])) == set(record)

@@ -34,6 +34,7 @@ class Planted:
                 "seed": 0,
                 "scene": i,
                 "outcome": "success" if (i % 4 == 0 if self.second else True) else "timed_out",
+                "asked": "cube_1",
                 "stage": 0,
             }
             for i in self.indices

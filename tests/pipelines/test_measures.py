@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pipelines.generate import BUNDLED
-from pipelines.measures import Measures, rms_jerk, stage_names
+from pipelines.measures import Measures, asked_role, rms_jerk, stage_names
 from scenes.monitor import Monitor
 from scenes.outcome import Outcome
 from scenes.scene import load_scenes, rebuild_scene
@@ -42,6 +42,7 @@ def test_a_demo_reaches_the_stages_one_after_another(task: str) -> None:
     assert row["stage"] == subtasks + 1 == len(stage_names(workspace.task))
     assert row["time"] == pytest.approx(len(labels) / 20)
     assert row["contacts"] == 0
+    assert row["taken"] == scene.roles[asked_role(workspace.task)]
     tool = episode.arrays["observation/tool_pose_in_base"][:, :3]
     assert row["path_length"] == pytest.approx(np.linalg.norm(np.diff(tool, axis=0), axis=1).sum(), rel=0.05)
 

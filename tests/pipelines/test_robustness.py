@@ -50,6 +50,35 @@ def test_another_wording_is_one_that_training_never_shows(conditions: dict) -> N
     )
 
 
+def test_a_swap_asks_for_another_object_in_the_same_words_and_world(conditions: dict) -> None:
+    task = get_task("lift")
+    asked = set()
+    for index in range(12):
+        base, scene = (conditions[name].draw(0, index) for name in ("baseline", "swap"))
+        assert scene.ledger == base.ledger
+        old, new = (task.colours[each.roles["target"]] for each in (base, scene))
+        assert old != new
+        assert scene.instruction == base.instruction.replace(old, new)
+        assert scene.instruction in scene.paraphrases
+        asked.add((old, new))
+    assert len(asked) == 6
+
+
+@pytest.mark.parametrize(("task", "there"), [("stack", True), ("pick_place", True), ("stack_three", False)])
+def test_a_task_that_asks_for_one_object_only_has_no_swap(task: str, there: bool) -> None:
+    names = [condition.name for condition in robustness.suite(task, "panda", "mild")]
+    assert (robustness.SWAP in names) is there
+
+
+def test_what_was_picked_up_after_a_swap_is_counted() -> None:
+    before = [{"asked": "cube_1", "taken": "cube_1"}] * 4
+    swapped = [{"asked": "cube_2", "taken": taken} for taken in ("cube_2", "cube_1", "cube_3", "")]
+    found = robustness.obeyed(before, swapped)
+    assert (found["episodes"], found["named"]["episodes"], found["old"]["episodes"]) == (4, 1, 1)
+    assert found["old"]["ci"] == pytest.approx([0.0456, 0.6994], abs=1e-4)
+    assert "that one in 25.0 % (1 of 4;" in robustness.swap_text(found)
+
+
 @pytest.mark.parametrize("task", ["lift", "stack", "stack_three", "square", "pick_place"])
 def test_distractors_leave_the_objects_of_the_task_where_they_were(task: str) -> None:
     conditions = {condition.name: condition for condition in robustness.suite(task, "panda", "mild")}
@@ -102,6 +131,12 @@ def test_an_unknown_severity_is_refused() -> None:
         robustness.suite("lift", "panda", "sever")
 
 
+def test_the_suite_refuses_other_sentences_than_its_own(tmp_path: Path) -> None:
+    given = ["sentences=unseen"]
+    with pytest.raises(InputError, match="the suite brings its own sentences; leave sentences=unseen out"):
+        robustness.run(tmp_path, TASK, 1, tmp_path / "out", 0, given, Reporter(quiet=True))
+
+
 def test_the_suite_runs_and_resumes(tmp_path: Path) -> None:
     policy = policy_run(tmp_path)
     given = ["execute=16", "threads=1", "videos=0"]
@@ -111,7 +146,8 @@ def test_the_suite_runs_and_resumes(tmp_path: Path) -> None:
 
     found = go("mild")
     names = [row["condition"] for row in found["conditions"]]
-    assert names == ["baseline", *(f"mild/{name}" for name in robustness.AXES), "language", "distractors", "mild/all"]
+    groups = [f"mild/{name}" for name in robustness.AXES]
+    assert names == ["baseline", *groups, "language", "swap", "distractors", "mild/all"]
     assert [row["domain"] for row in found["results"]] == names
     saved = json.loads((tmp_path / "out" / "robustness.json").read_text())
     assert {key: saved[key] for key in found} == found

@@ -12,6 +12,7 @@ from pipelines.compare import run as compare
 from pipelines.episodes import EpisodeTable, alone, summary
 from pipelines.evaluations import read_evaluation
 from pipelines.progress import Reporter
+from scenes.task import get_task
 from tests.pipelines.tiny_policy import TASK, evaluate, policy_run
 
 
@@ -69,6 +70,17 @@ def test_the_table_says_what_happened(whole: Path) -> None:
     assert [row["digest"] for row in written] == [row["digest"] for row in rows]
 
 
+def test_other_sentences_ask_for_the_same_in_the_same_worlds(trained: Path, whole: Path, tmp_path: Path) -> None:
+    evaluate(trained, tmp_path, "sentences=held_out")
+    task = get_task(TASK)
+    for row, trained_on in zip(read_evaluation(tmp_path).rows, read_evaluation(whole).rows, strict=True):
+        assert row["asked"] == trained_on["asked"]
+        assert row["instruction"] in task.instructions({"target": row["asked"]}, "held_out")
+        assert trained_on["instruction"] in task.instructions({"target": row["asked"]})
+    with pytest.raises(InputError, match=r"unknown value of 'sentences': 'heldout'.*Did you mean 'held_out'"):
+        evaluate(trained, tmp_path, "sentences=heldout")
+
+
 def test_a_second_evaluation_into_the_same_folder_is_refused(trained: Path, tmp_path: Path) -> None:
     with alone(tmp_path), pytest.raises(InputError, match=r"another evaluation into .* is under way"):
         evaluate(trained, tmp_path)
@@ -101,15 +113,19 @@ def test_every_outcome_has_as_many_videos_as_asked_for(trained: Path, tmp_path: 
 
 def test_results_say_how_far_rollouts_got() -> None:
     rows = [
-        {"outcome": "timed_out", "stage": 0},
-        {"outcome": "misplaced", "stage": 1},
-        {"outcome": "success", "stage": 3},
+        {"outcome": "timed_out", "stage": 0, "asked": "cube_1"},
+        {"outcome": "misplaced", "stage": 1, "asked": "cube_2"},
+        {"outcome": "success", "stage": 3, "asked": "cube_1"},
     ]
     found = summary("sim", "stack", ["grasp", "stack", "success"], rows)
     assert found["progress"] == pytest.approx(4 / 9)
     assert found["progress_ci"][0] < 4 / 9 < found["progress_ci"][1]
     assert [found["stages"][name]["episodes"] for name in ("grasp", "stack", "success")] == [2, 1, 1]
     assert found["rate"] == found["stages"]["success"]["episodes"] / 3
+    assert [(name, each["successes"], each["episodes"]) for name, each in found["asked"].items()] == [
+        ("cube_1", 1, 2),
+        ("cube_2", 0, 1),
+    ]
 
 
 def test_notes_of_an_evaluation_reach_its_comparisons(whole: Path, tmp_path: Path) -> None:
