@@ -23,7 +23,7 @@ from pipelines.faults import Failure, Queue
 from pipelines.progress import Reporter
 from pipelines.provenance import engine_of, find_demos, line_of, naming
 from pipelines.rerender import KIND as RENDERING
-from pipelines.rerender import looks_of
+from pipelines.rerender import as_planned, looks_of
 from scenes.workspace import workspace_of
 from sim.cameras import open_renderer
 from trajectories import Episode, EpisodeMeta, Store, open_dataset
@@ -149,7 +149,9 @@ def compare_episodes(job: _Job) -> dict[int, list[str]]:
                     looks = looks_of(plan, [line[i:]], again.meta).of(engine.workspace, bare)
                     again = _in_look(list(looks), meta.look)
             if again is not None and drawing is not None and renderer is not None:
-                again = drawn_when_read(engine.workspace, again, renderer, drawing)
+                # The line's first rendering is the last that was done.
+                shown = next(plan for plan in line if plan["kind"] == RENDERING)
+                again = as_planned(shown, drawn_when_read(engine.workspace, again, renderer, drawing))
             differs = ["outcome"] if again is None else _differences(dataset, number, again, job.images)
             differs += ["record"] if _record_of(dataset, number) != records[meta.scene] else []
             if differs:

@@ -8,7 +8,7 @@ import json
 import time
 from collections import deque
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ import PIL
 from generators.looks import LOOK_AXES, Looks
 from generators.rendering import Drawing, drawn_when_read, model_of
 from handful import InputError, JobError, __version__
+from pipelines.camera_errors import camera_errors_of, with_camera_errors
 from pipelines.configuration import build, project_commit, to_plain
 from pipelines.executors import check_workers, run_tasks
 from pipelines.faults import Failure, Queue
@@ -32,6 +33,7 @@ from scenes.workspace import workspace_of
 from sim.cameras import Renderer
 from trajectories import Episode, EpisodeMeta, Store, open_dataset
 from trajectories.ancestry import Plan, lineages
+from trajectories.camera_errors import ERRORS
 from trajectories.compaction import new_parts, whole_parts
 from trajectories.dataset import Dataset
 from trajectories.jpeg import parse_quality
@@ -49,6 +51,8 @@ class RenderConfig:
     # Beside the images of each camera: how far away everything is, and what it is.
     depth: bool = False
     segmentation: bool = False
+    # Images as the cameras of each episode's own domain give them, with noise, blur and exposure, instead of clean.
+    camera_errors: bool = False
     # Draw looks from this domain instead of the one that the scenes were drawn from.
     domain: str | None = None
     # Axes of looks that are drawn otherwise: axis -> a value, [low, high], or e.g. {choice: [a, b]}.
@@ -142,6 +146,7 @@ def run(
             "randomization": to_plain(config)["randomization"],
         },
         "episodes_per_part": config.chunk,
+        **({"camera_errors": True} if config.camera_errors else {}),
         **images,
         "versions": {
             "handful": __version__,
@@ -198,11 +203,18 @@ def draw_part(job: RenderJob) -> int:
                 renderers[id(workspace)] = stack.enter_context(drawing.open(workspace))
             looks = looks_of(plan, lineages(dataset, number), episode.meta)
             drawn += [
-                drawn_when_read(workspace, seen, renderers[id(workspace)], drawing)
+                as_planned(plan, drawn_when_read(workspace, seen, renderers[id(workspace)], drawing))
                 for seen in looks.of(workspace, episode)
             ]
         Store.create(job.store, plan).commit(job.index, drawn, json.loads(job.scenes))
     return len(job.episodes)
+
+
+def as_planned(plan: Plan, episode: Episode) -> Episode:
+    """A clean drawing of an episode as the plan of a rendering stores it: with its cameras' errors, or without."""
+    clean = {name: value for name, value in episode.meta.extra.items() if name != ERRORS}
+    episode = Episode(episode.arrays, replace(episode.meta, extra=clean))
+    return with_camera_errors(episode, plan["drawing"]["cameras"]) if plan.get(ERRORS) else episode
 
 
 def looks_of(plan: Plan, lines: list[tuple[Plan, ...]], meta: EpisodeMeta) -> Looks:
@@ -263,6 +275,10 @@ def _check_episodes(dataset: Dataset, drawing: Drawing, plan: Plan) -> None:
         workspace = workspace_of(meta)
         model_of(workspace, dataset.episode(number, ["subtask", *_model_keys(dataset)]))
         looks = looks_of(plan, lines, meta)
+        if plan.get(ERRORS):
+            if looks.count > 1:
+                raise InputError("camera_errors=true is for an episode as it was seen; leave --appearances out")
+            camera_errors_of(replace(meta, extra={}))
         if looks.count > 1:
             _check_looks(dataset, looks, lines)
         if id(workspace) not in checked:

@@ -28,7 +28,7 @@ _DRAWN_ONCE: tuple[Stream, ...] = ("scene", "appearance")
 _PER_ATTEMPT: dict[Namespace, tuple[Stream, ...]] = {
     "generation": ("source", "motion_noise", "sensor_noise"),
     "evaluation": ("policy", "sensor_noise"),
-    "recording": ("operator",),
+    "recording": ("operator", "sensor_noise"),
 }
 
 

@@ -11,6 +11,8 @@ from trajectories.sources import OpenSource, WindowSpec
 
 # Episodes whose draw is kept; each was read from the episode's metadata.
 _KEPT = 1 << 14
+# Where an episode says, in `extra`, which errors its stored images have already.
+ERRORS = "camera_errors"
 
 
 class CameraErrors:
@@ -43,22 +45,36 @@ class CameraErrors:
             errors = self._drawn(number, which, camera)
             if errors is None:
                 continue
-            seed, stream, drawn = errors
+            seeds, drawn = errors
             for column in range(history):
-                # One stream below the episode's for each step's noise, so a frame looks the same in every window.
                 at = max(step - (history - 1 - column) * stride, 0)
-                noise = _generator(seed, (*stream, 1 + at))
+                noise = noise_at(seeds, camera, at)
                 seen[row, column] = self._photometric.apply(seen[row, column][None], drawn, noise)[0]
 
-    def _draw(self, source: int, episode: int, camera: int) -> tuple[int, tuple[int, ...], dict[str, Any]] | None:
-        """An episode's seed, stream and draw of one camera's errors; None where it recorded no stream."""
-        seeds = self._sources[source].store.meta(episode).seeds
-        key = seeds.get("keys", {}).get("sensor_noise")
-        if key is None:
+    def _draw(self, source: int, episode: int, camera: int) -> tuple[dict[str, Any], dict[str, Any]] | None:
+        """An episode's seeds and draw of one camera's errors; None where it recorded no stream, or has errors."""
+        meta = self._sources[source].store.meta(episode)
+        if "sensor_noise" not in meta.seeds.get("keys", {}) or ERRORS in meta.extra:
             return None
-        stream = (*key, camera)
-        return seeds["seed"], stream, self._photometric.draw(_generator(seeds["seed"], stream))
+        return meta.seeds, drawn_errors(self._photometric, meta.seeds, camera)
 
 
-def _generator(seed: int, key: tuple[int, ...]) -> np.random.Generator:
-    return np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=key)))
+def drawn_errors(photometric: Photometric, seeds: dict[str, Any], camera: int) -> dict[str, Any]:
+    """What an episode keeps of one camera's errors, see `Photometric.draw`.
+
+    Args:
+        photometric: what it is drawn from.
+        seeds: the episode's, with the key of its stream "sensor_noise".
+        camera: number of the camera.
+    """
+    return photometric.draw(_generator(seeds, camera))
+
+
+def noise_at(seeds: dict[str, Any], camera: int, step: int) -> np.random.Generator:
+    """Where the noise of one frame comes from: a stream for each step, so a frame looks the same in every window."""
+    return _generator(seeds, camera, 1 + step)
+
+
+def _generator(seeds: dict[str, Any], *below: int) -> np.random.Generator:
+    key = (*seeds["keys"]["sensor_noise"], *below)
+    return np.random.Generator(np.random.PCG64(np.random.SeedSequence(seeds["seed"], spawn_key=key)))

@@ -114,7 +114,7 @@ def test_latency_and_offsets_reach_the_controller() -> None:
     [
         ("generation", {"source", "motion_noise", "sensor_noise"}),
         ("evaluation", {"policy", "sensor_noise"}),
-        ("recording", {"operator"}),
+        ("recording", {"operator", "sensor_noise"}),
     ],
 )
 def test_provenance_names_the_streams_of_the_attempt(namespace: Namespace, names: set[str]) -> None:
