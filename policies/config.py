@@ -38,6 +38,9 @@ class TrainConfig:
     action_space: ActionSpace = "tool_delta"
     # Learn what was meant, or what was carried out after motion noise.
     action: Literal["intended", "executed"] = "intended"
+    # Whose statistics numbers are scaled by: "union", "per_domain", or one store or domain by name; see
+    # `policies.statistics`.
+    normalisation: str = "union"
     # Actions per chunk [control steps].
     horizon: int = 16
     # Actions to carry out before looking again [control steps]; advice to whoever runs the policy.

@@ -13,7 +13,6 @@ from typing import Any, Literal
 import numpy as np
 
 from handful import InputError, unknown_name
-from trajectories.canonical import canonical_json, sha256
 from trajectories.poses import matrices_from_6d, quaternions_from_matrices
 from trajectories.statistics import chunk_statistics, describe_stream
 
@@ -221,8 +220,3 @@ def waypoint_displacements(batch: Mapping[str, Any], steps: tuple[int, ...]) -> 
     proprio = np.asarray(batch["proprio"], np.float64)
     inverse = np.swapaxes(matrices_from_6d(proprio[:, -6:]), -1, -2)[:, None]
     return (inverse @ (ahead - proprio[:, None, -9:-6])[..., None])[..., 0]
-
-
-def statistics_hash(normalisers: Mapping[str, Normaliser]) -> str:
-    """SHA-256 over the statistics of all embodiments."""
-    return sha256(canonical_json({name: n.to_json() for name, n in normalisers.items()}, "statistics"))

@@ -16,7 +16,6 @@ from policies import checkpoint
 from policies.augment import to_network
 from policies.config import TrainConfig
 from policies.model import VLA
-from policies.normalisation import statistics_hash
 from policies.prefix import Observation
 from policies.samples import Preparer
 from policies.sizes import Interface
@@ -68,7 +67,7 @@ class Policy:
             raise InputError(f"'{run}' holds no checkpoint; train one with: handful train --data STORE --out {run}")
         record = checkpoint.read_record(found)
         preparer = Preparer.from_json(record)
-        if statistics_hash(preparer.normalisers) != record["statistics_hash"]:
+        if preparer.statistics.hash != record["statistics_hash"]:
             raise JobError(f"the statistics in '{found}' are not the ones it was trained with; its hash differs")
         network = build_network(record)
         network.load_state_dict(checkpoint.read_tensors(found, "ema", record))
@@ -126,6 +125,7 @@ class Policy:
         embodiment: str,
         domain: str | None,
         noise: np.ndarray,
+        finite: bool = True,
     ) -> np.ndarray:
         """Decide the next chunk of actions for B independent scenes.
 
@@ -136,6 +136,7 @@ class Policy:
             embodiment: name of the robot.
             domain: name of the domain, None to leave it open.
             noise: (B, horizon, `noise_size`) float32, standard normal, from the caller's own stream.
+            finite: refuse output that is not finite; False: such rows are NaN, and the caller holds the robot.
 
         Returns:
             (B, horizon, J + 1) absolute joint targets [rad] and gripper opening for "joint_delta"; (B, horizon, 8)
@@ -147,7 +148,7 @@ class Policy:
         """
         rows = len(proprio)
         self._check(images, rows, instruction, embodiment, noise)
-        normaliser = self.preparer.normalisers[embodiment]
+        normaliser = self.preparer.statistics.of(embodiment, domain)
         words = self.preparer.vocabulary.encode(instruction, self.preparer.words).numpy()
         state = normaliser.proprio(proprio)
         domain_index = self.preparer.domain_index(domain)
@@ -167,10 +168,13 @@ class Policy:
         actions = (
             np.concatenate(results) if results else np.zeros((0, self.horizon, normaliser.action_size), np.float32)
         )
-        if not np.isfinite(actions).all():
-            bad = int(np.flatnonzero(~np.isfinite(actions).all((1, 2)))[0])
-            raise JobError(f"the policy's output for row {bad} is not finite; its weights or its input are damaged")
-        return normaliser.restore(actions, np.asarray(proprio), self.config.smoothing)
+        bad = np.flatnonzero(~np.isfinite(actions).all((1, 2)))
+        if len(bad) and finite:
+            raise JobError(f"the policy's output for row {bad[0]} is not finite; its weights or its input are damaged")
+        actions[bad] = 0.0
+        absolute = normaliser.restore(actions, np.asarray(proprio), self.config.smoothing)
+        absolute[bad] = np.nan
+        return absolute
 
     def _act_batch(
         self,

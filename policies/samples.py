@@ -1,16 +1,17 @@
 """From the loader's physical batches to the network's tensors: one way for training, validation and inference."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from handful import InputError, unknown_name
+from handful import unknown_name
 from policies.language import Vocabulary
-from policies.normalisation import Normaliser, statistics_hash
+from policies.normalisation import Normaliser
+from policies.statistics import RobotStatistics, rows_of
 
 
 @dataclass
@@ -28,9 +29,16 @@ class Sample:
 
     def to(self, device: torch.device) -> "Sample":
         """The same on a device."""
-        images = {camera: value.to(device) for camera, value in self.images.items()}
-        rest = (self.words, self.proprio, self.embodiment, self.domain, self.actions, self.valid, self.waypoints)
-        return Sample(images, *(value.to(device) for value in rest))
+        return self._each(lambda value: value.to(device))
+
+    def rows(self, rows: slice) -> "Sample":
+        """Some of its rows."""
+        return self._each(lambda value: value[rows])
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> "Sample":
+        images = {camera: change(value) for camera, value in self.images.items()}
+        rest = {f.name: change(getattr(self, f.name)) for f in fields(self) if f.name != "images"}
+        return Sample(images, **rest)
 
 
 @dataclass(frozen=True)
@@ -41,8 +49,8 @@ class Preparer:
     # Longest instruction [words].
     words: int
     cameras: tuple[str, ...]
-    # Embodiment name -> statistics; the order gives the index.
-    normalisers: Mapping[str, Normaliser]
+    # What the numbers of each robot are scaled by.
+    statistics: RobotStatistics
     # Known domains; index + 1 goes to the network.
     domains: tuple[str, ...]
     # Steps ahead of the auxiliary head.
@@ -54,9 +62,7 @@ class Preparer:
             "vocabulary": list(self.vocabulary.words),
             "words": self.words,
             "cameras": list(self.cameras),
-            "embodiments": list(self.normalisers),
-            "statistics": {name: n.to_json() for name, n in self.normalisers.items()},
-            "statistics_hash": statistics_hash(self.normalisers),
+            **self.statistics.to_json(),
             "domains": list(self.domains),
             "waypoints": list(self.waypoints),
         }
@@ -68,18 +74,19 @@ class Preparer:
         Raises:
             InputError: the record says nothing about statistics for one of its embodiments.
         """
-        statistics = record.get("statistics", {})
-        missing = [name for name in record["embodiments"] if name not in statistics]
-        if missing or not record["embodiments"]:
-            raise InputError(f"the checkpoint has no normalisation statistics for {', '.join(missing) or 'any robot'}")
         return cls(
             Vocabulary(tuple(record["vocabulary"])),
             record["words"],
             tuple(record["cameras"]),
-            {name: Normaliser.from_json(statistics[name]) for name in record["embodiments"]},
+            RobotStatistics.from_json(record),
             tuple(record["domains"]),
             tuple(record["waypoints"]),
         )
+
+    @property
+    def normalisers(self) -> Mapping[str, Normaliser]:
+        """Embodiment name -> statistics of all its data; the order gives the index."""
+        return self.statistics.robots
 
     def embodiment_index(self, name: str) -> int:
         """Index of an embodiment, or an error that lists those this policy drives."""
@@ -99,21 +106,21 @@ class Preparer:
         """A loader batch as tensors. Domains that training did not show count as not said."""
         names: Sequence[str] = batch["embodiment"]
         indices = [self.embodiment_index(name) for name in names]
-        pieces = []
-        for name in sorted(set(names)):
-            rows = np.array([i for i, other in enumerate(names) if other == name])
-            part = {key: batch[key][rows] for key in ("proprio", "action", "action_tool", "action_mask")}
-            normaliser = self.normalisers[name]
-            pieces.append(
-                (
-                    rows,
-                    normaliser.proprio(part["proprio"]),
-                    normaliser.actions(part),
-                    normaliser.waypoints(part, self.waypoints),
-                )
-            )
-        order = np.argsort(np.concatenate([rows for rows, *_ in pieces]), kind="stable")
-        proprio, actions, far = (np.concatenate([p[i] for p in pieces])[order] for i in (1, 2, 3))
+        count, ahead = len(names), next(iter(self.normalisers.values())).action_mean.shape[0]
+        widest = max(n.proprio_size for n in self.normalisers.values())
+        numbers = max(n.action_size for n in self.normalisers.values())
+        # What a narrower robot does not have stays 0.
+        proprio = np.zeros((*batch["proprio"].shape[:-1], widest), np.float32)
+        actions = np.zeros((count, ahead, numbers), np.float32)
+        far = np.zeros((count, len(self.waypoints), 3), np.float32)
+        pairs = list(zip(names, batch["domain"], strict=True))
+        for pair in sorted(set(pairs)):
+            rows = np.array([i for i, other in enumerate(pairs) if other == pair])
+            normaliser = self.statistics.of(*pair)
+            part = rows_of(batch, rows, normaliser.proprio_size - 10)
+            proprio[rows, ..., : normaliser.proprio_size] = normaliser.proprio(part["proprio"])
+            actions[rows, :, : normaliser.action_size] = normaliser.actions(part)
+            far[rows] = normaliser.waypoints(part, self.waypoints)
         return Sample(
             # Already tensors where the data is resident on the device.
             images={camera: torch.as_tensor(batch[f"images/{camera}"]) for camera in self.cameras},
@@ -122,21 +129,6 @@ class Preparer:
             embodiment=torch.tensor(indices),
             domain=torch.tensor([self.domains.index(d) + 1 if d in self.domains else 0 for d in batch["domain"]]),
             actions=torch.from_numpy(actions),
-            valid=torch.from_numpy(np.ascontiguousarray(batch["action_mask"][:, : actions.shape[1]])),
+            valid=torch.from_numpy(np.ascontiguousarray(batch["action_mask"][:, :ahead])),
             waypoints=torch.from_numpy(far),
         )
-
-
-def fit_normalisers(batches: Sequence[Mapping[str, Any]], space: Any, horizon: int, waypoints: tuple[int, ...]) -> dict:
-    """A `Normaliser` per embodiment that occurs in the batches, by sorted name."""
-    names = sorted({name for batch in batches for name in batch["embodiment"]})
-    if not names:
-        raise InputError("statistics need at least one window of data; there is none")
-    result = {}
-    for name in names:
-        parts = []
-        for batch in batches:
-            rows = np.array([other == name for other in batch["embodiment"]])
-            parts.append({k: batch[k][rows] for k in ("proprio", "action", "action_tool", "action_mask")})
-        result[name] = Normaliser.fit(space, parts, horizon, waypoints)
-    return result

@@ -31,7 +31,8 @@ from policies.language import UNKNOWN, Vocabulary
 from policies.log import LogLine, training_log
 from policies.policy import Policy, build_network
 from policies.prefix import Observation
-from policies.samples import Preparer, Sample, fit_normalisers
+from policies.samples import Preparer, Sample
+from policies.statistics import fit_statistics
 from trajectories.loader import Blend, Source, WindowSpec
 from trajectories.prefetch import prefetch
 
@@ -333,12 +334,14 @@ class Trainer:
         vocabulary = Vocabulary.build(sentences)
         vocabulary.encode(sorted(sentences), config.model.words)
         windows = list(blend.survey(STATISTICS_WINDOWS))
-        normalisers = fit_normalisers(windows, config.action_space, config.horizon, config.waypoints)
+        paths = [source.path for source in blend.sources]
+        space, ahead = config.action_space, config.horizon
+        statistics = fit_statistics(config.normalisation, windows, paths, space, ahead, config.waypoints)
         preparer = Preparer(
             vocabulary,
             config.model.words,
             config.cameras,
-            normalisers,
+            statistics,
             tuple(sorted({domain for source in blend.sources for domain in source.domains})),
             config.waypoints,
         )

@@ -238,6 +238,8 @@ class ToyBlend:
             "instruction": [self.instructions[i] for i in self.episode[frames]],
             "embodiment": ["toy"] * len(frames),
             "domain": ["sim"] * len(frames),
+            "source": np.zeros(len(frames), np.int64),
+            "joints": np.full(len(frames), 3),
         }
 
 
