@@ -189,10 +189,20 @@ class Blend:
         episode = np.repeat(held_out, count)
         moment = (np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)) * stride
         for start in range(0, len(episode), size):
-            mine, steps = episode[start : start + size], moment[start : start + size]
-            shelf = self._shelf_of(source, mine, steps, steps + 1, self.spec.cameras)
-            batch = shelf.windows(Frames.of(opened, mine, steps))
-            yield self._told(batch, np.full(len(mine), source), mine, steps, np.zeros(len(mine)))
+            yield self.windows(source, episode[start : start + size], moment[start : start + size])
+
+    def windows(self, source: int, episode: np.ndarray, moment: np.ndarray) -> Batch:
+        """The windows at some places of one store, whichever split they are in.
+
+        Args:
+            source: index of the store.
+            episode: (n,) indices of episodes in it.
+            moment: (n,) control steps.
+        """
+        opened = self.sources[source]
+        shelf = self._shelf_of(source, episode, moment, moment + 1, self.spec.cameras)
+        batch = shelf.windows(Frames.of(opened, episode, moment))
+        return self._told(batch, np.full(len(episode), source), episode, moment, np.zeros(len(episode)))
 
     def survey(self, windows: int, size: int = 256) -> Iterator[Batch]:
         """Windows without images, spread evenly over the training episodes of each store, by weight: what the numbers
