@@ -14,6 +14,7 @@ import numpy as np
 
 from handful import InputError
 from scenes.instances import Instances, instances_of
+from scenes.sensing import seen_steps
 from scenes.views import views_for
 from scenes.workspace import Workspace
 from sim.batch import model_field
@@ -76,7 +77,7 @@ def with_images(
     Returns:
         A new episode; its metadata says how each camera stood, and what a segmentation's numbers mean.
     """
-    seen = renderer.capture(model, episode.arrays["state"][:-1], cameras, channels)
+    seen = renderer.capture(model, _looked_at(episode), cameras, channels)
     instances, arrays = instances_of(workspace), dict(without_frames(episode).arrays)
     for name, frames in seen.items():
         for channel in channels:
@@ -106,7 +107,7 @@ def drawn_when_read(workspace: Workspace, episode: Episode, renderer: Renderer, 
 
             def draw(camera: str = camera, channel: Channel = channel) -> np.ndarray:
                 scene = model_of(workspace, episode)
-                seen = renderer.capture(scene, episode.arrays["state"][:-1], [camera], [channel])
+                seen = renderer.capture(scene, _looked_at(episode), [camera], [channel])
                 return _stored(seen[camera], channel, instances)
 
             arrays[f"{_FAMILY[channel]}/{camera}"] = cast(np.ndarray, _Undrawn(draw, shape, _DTYPE[channel]))
@@ -129,6 +130,12 @@ class _Undrawn:
 
     def __getitem__(self, item: Any) -> Any:
         return np.asarray(self)[item]
+
+
+def _looked_at(episode: Episode) -> Array:
+    """The states that the frames of an episode show, (T, S): the present ones, unless the scene's cameras are late."""
+    states = episode.arrays["state"][:-1]
+    return states[seen_steps(episode.meta.ledger, np.arange(len(states)), episode.meta.control_rate)]
 
 
 def without_frames(episode: Episode) -> Episode:

@@ -1,7 +1,7 @@
 """What a scene's drawn physics does to its model: friction, masses, sizes, servos, gravity, the table.
 
 The model fields follow from the ledger alone. What a model field cannot hold (latency, timing, encoders, the fingers'
-speed) is the controller's and is read from the ledger by `scenes.scene`.
+speed, play and dry friction of the joints) is the controller's and is read from the ledger by `scenes.scene`.
 """
 
 from collections.abc import Mapping
@@ -23,6 +23,24 @@ FIELDS = (
 )
 # Drag on a turning object is that on its surface, so far from its axis [m].
 _DRAG_ARM = 0.02
+# Axis -> the engine's option that it sets, and what its names stand for there.
+_OPTIONS: Mapping[str, tuple[str, Mapping[str, int]]] = {
+    "solver_cone": (
+        "cone",
+        {"elliptic": mujoco.mjtCone.mjCONE_ELLIPTIC.value, "pyramidal": mujoco.mjtCone.mjCONE_PYRAMIDAL.value},
+    ),
+    "solver_impratio": ("impratio", {}),
+    "solver_iterations": ("iterations", {}),
+    "solver_tolerance": ("tolerance", {}),
+    "solver_integrator": (
+        "integrator",
+        {
+            "implicitfast": mujoco.mjtIntegrator.mjINT_IMPLICITFAST.value,
+            "implicit": mujoco.mjtIntegrator.mjINT_IMPLICIT.value,
+            "euler": mujoco.mjtIntegrator.mjINT_EULER.value,
+        },
+    ),
+}
 
 
 def fields_from_ledger(
@@ -54,7 +72,24 @@ def fields_from_ledger(
     tilt = np.tan(np.radians([ledger["gravity_tilt_x"], ledger["gravity_tilt_y"]]))
     down = np.array([*tilt, -1.0])
     fields["opt.gravity"][:] = np.linalg.norm(model.opt.gravity) * down / np.linalg.norm(down)
+    if "contact_softness" in ledger:
+        fields["geom_solref"] = model.geom_solref.copy()
+        fields["geom_solref"][:, 0] *= ledger["contact_softness"]
     return fields
+
+
+def options_from_ledger(ledger: Mapping[str, Any]) -> dict[str, float]:
+    """The settings of the engine that a ledger's physics asks for: field of MjOption -> value.
+
+    Args:
+        ledger: the values of the group "physics"; what it does not name stays as the world was compiled.
+    """
+    options: dict[str, float] = {}
+    for axis, (name, meaning) in _OPTIONS.items():
+        if axis in ledger:
+            value = ledger[axis]
+            options[name] = meaning[value] if meaning else round(value) if name == "iterations" else value
+    return options
 
 
 def _set_friction(ledger: Mapping[str, Any], friction: Array, slots: Slots) -> None:

@@ -10,7 +10,7 @@ from handful import InputError, Namespace, Stream, random_stream, stream_key, st
 from scenes import appearance, physics
 from scenes.domains import Domain
 from scenes.randomization import AXES, Randomization
-from scenes.randomization.drawing import draw
+from scenes.randomization.drawing import draw, value_of
 from scenes.workspace import TABLE_TOP, Workspace
 from sim.batch import Actuation, BatchSim
 from sim.transforms import Array
@@ -146,7 +146,9 @@ def draw_look(
     ledger = {group: dict(values) for group, values in scene.ledger.items()}
     for axis in axes:
         group = AXES[axis].group
-        ledger[group][axis] = drawn[group][axis]
+        ledger[group].pop(axis, None)
+        if axis in drawn[group]:
+            ledger[group][axis] = drawn[group][axis]
     return replace(scene, ledger=ledger)
 
 
@@ -208,8 +210,8 @@ def load_scenes(sim: BatchSim, workspace: Workspace, ids: np.ndarray, scenes: li
         ids: where to put them, (n,).
         scenes: n scenes.
     """
-    fields = [scene.fields(workspace) for scene in scenes]
-    sim.set_fields(ids, {name: [f[name] for f in fields] for name in fields[0]})
+    sim.set_fields(ids, [scene.fields(workspace) for scene in scenes])
+    sim.set_options(ids, [physics.options_from_ledger(scene.ledger["physics"]) for scene in scenes])
     restart_scenes(sim, workspace, ids, scenes)
 
 
@@ -217,12 +219,21 @@ def restart_scenes(sim: BatchSim, workspace: Workspace, ids: np.ndarray, scenes:
     """Start scenes again whose model values are in the batch already."""
     qpos = np.stack([scene.qpos(workspace) for scene in scenes])
     drawn = [scene.ledger["physics"] for scene in scenes]
+    slots, joints = workspace.slots, len(workspace.embodiment.joints)
+
+    def per_joint(axis: str) -> Array:
+        return np.array([np.broadcast_to(value_of(values, axis), joints) for values in drawn], float)
+
+    limits = workspace.model.actuator_forcerange[slots.servos, 1]
     actuation = Actuation(
         latency=np.array([values["latency"] for values in drawn]),
         jitter=np.array([values["control_jitter"] for values in drawn]),
         jitter_key=np.array([values["jitter_seed"] for values in drawn], np.uint64),
         joint_offset=np.array([values["joint_offset"] for values in drawn]),
         finger_speed=np.array([values["grip_speed"] for values in drawn]),
+        backlash=per_joint("backlash"),
+        friction=per_joint("joint_friction") * limits,
+        breakaway=np.array([value_of(values, "stiction") for values in drawn], float),
     )
     sim.reset(ids, qpos, actuation)
     still = np.concatenate([sim.joint_position(ids), np.ones((len(ids), 1))], axis=1)

@@ -17,7 +17,7 @@ from scenes import twins
 from scenes.domains import Domain, get_domain
 from scenes.monitor import Monitor
 from scenes.scene import Scene, draw_scene, load_scenes
-from scenes.sensing import measure_joints
+from scenes.sensing import measure_joints, seen_steps, sees_late
 from scenes.views import check_names, views_for
 from scenes.workspace import build_workspace
 from sim.batch import BatchSim
@@ -97,6 +97,8 @@ class Stage:
         self.scenes: list[Scene | None] = [None] * lanes
         self.steps = np.zeros(lanes, int)
         self._models: list[Any] = [None] * lanes
+        # States before each control step, where cameras are late.
+        self._past: list[list[np.ndarray]] = [[] for _ in range(lanes)]
         self._sensors = [np.random.default_rng(0)] * lanes
         self._renderers: dict[tuple[int, str], Renderer] = {}
         chain = self.workspace.embodiment.chain
@@ -153,6 +155,7 @@ class Stage:
             self.scenes[lane] = scene
             self._sensors[lane] = random_stream(setup.namespace, scene.seed, task.name, scene.index, "sensor_noise")
             self._models[lane] = None
+            self._past[lane].clear()
         self.steps[ids] = 0
         self._observe(ids)
 
@@ -183,7 +186,7 @@ class Stage:
 
     def frame(self, lane: int, camera: str, size: int, quality: Quality) -> np.ndarray:
         """What a camera sees of a lane now, (size, size, 3) uint8."""
-        return self._frames(lane, (camera,), size, quality)[camera]
+        return self._frames(lane, (camera,), size, quality, self.sim.state[lane])[camera]
 
     def close(self) -> None:
         """Free the renderers' memory."""
@@ -207,12 +210,18 @@ class Stage:
             self._seen[name][ids] = values[name].astype(np.float32).clip(box.low, box.high)
         if not self.cameras:
             return
-        for lane in ids:
-            frames = self._frames(lane, self.cameras, self.setup.resolution, self.setup.quality)
+        for lane, scene in zip(ids, scenes, strict=True):
+            seen = self.sim.state[lane]
+            if sees_late(scene.ledger):
+                self._past[lane].append(seen.copy())
+                seen = self._past[lane][seen_steps(scene.ledger, self.steps[[lane]], self.sim.timing.rate)[0]]
+            frames = self._frames(lane, self.cameras, self.setup.resolution, self.setup.quality, seen)
             for camera, frame in frames.items():
                 self._seen[f"images/{camera}"][lane] = frame
 
-    def _frames(self, lane: int, cameras: tuple[str, ...], size: int, quality: Quality) -> dict[str, np.ndarray]:
+    def _frames(
+        self, lane: int, cameras: tuple[str, ...], size: int, quality: Quality, state: np.ndarray
+    ) -> dict[str, np.ndarray]:
         if (size, quality) not in self._renderers:
             views = views_for(self.workspace)
             self._renderers[size, quality] = open_renderer(
@@ -220,4 +229,4 @@ class Stage:
             )
         if self._models[lane] is None:
             self._models[lane] = self.sim.batch.get_model(int(lane))
-        return self._renderers[size, quality].render(self._models[lane], self.sim.state[lane], cameras)
+        return self._renderers[size, quality].render(self._models[lane], state, cameras)

@@ -13,6 +13,7 @@ from mujoco.batch import Batch
 
 from handful import InputError, keyed_uniform
 from sim.embodiment import Embodiment
+from sim.gears import friction_torque, through_play
 from sim.transforms import Array
 
 # They are counted per scene and read after each step. The engine would also write each to the error stream, and to a
@@ -71,6 +72,9 @@ class Actuation:
         joint_offset: (n, J) error of each encoder's zero [rad]: commands and measurements are in the encoder's angles,
             which the true angles exceed by this much; None: none.
         finger_speed: (n,) factor on how fast the fingers move; None: 1.
+        backlash: (n, J) play between each motor and its joint [rad]; None: none.
+        friction: (n, J) dry friction of each joint as it moves, on top of the model's [N m]; None: none.
+        breakaway: (n,) factor by which that friction is larger at rest; None: 1.
     """
 
     latency: Array
@@ -78,6 +82,9 @@ class Actuation:
     jitter_key: np.ndarray | None = None
     joint_offset: Array | None = None
     finger_speed: Array | None = None
+    backlash: Array | None = None
+    friction: Array | None = None
+    breakaway: Array | None = None
 
 
 @dataclass(frozen=True)
@@ -87,6 +94,7 @@ class Snapshot:
     state: Array
     targets: Array
     finger: Array
+    led: Array
     steps: np.ndarray
 
 
@@ -143,24 +151,46 @@ class BatchSim:
         self.joint_offset = np.zeros((scenes, len(self._servos)))
         self._jitter, self._jitter_key = np.zeros(scenes), np.zeros(scenes, np.uint64)
         self._finger_speed = np.ones(scenes)
+        # Where the gears have led the joints, which differs from where the motors are by no more than half their play.
+        self._backlash, self._led = np.zeros_like(self.joint_offset), np.zeros_like(self.joint_offset)
+        self._friction, self._breakaway = np.zeros_like(self.joint_offset), np.ones(scenes)
+        # Rows of the model's dry friction, once a scene has some of its own; names of what scenes were ever given.
+        self._dry: Array | None = None
+        self._fields: set[str] = set()
+        self._options: set[str] = set()
         # Control steps since each scene's reset.
         self._steps = np.zeros(scenes, np.int64)
 
     def __len__(self) -> int:
         return self.batch.nsim
 
-    def set_fields(self, ids: np.ndarray, fields: dict[str, list[np.ndarray]]) -> None:
+    def set_fields(self, ids: np.ndarray, fields: list[dict[str, np.ndarray]]) -> None:
         """Give scenes their own model values, and update the constants that follow from them.
 
         Args:
             ids: scenes, (n,).
-            fields: model field -> one array per scene in `ids`, shaped as in MjModel.
+            fields: of each of them: model field -> array as in MjModel; what is not named is as compiled.
         """
-        for name, values in fields.items():
-            rows = self.batch.expand(name)
+        self._fields.update(*fields)
+        for name in sorted(self._fields):
+            nominal, rows = model_field(self.model, name), self.batch.expand(name)
+            values = np.stack([own.get(name, nominal) for own in fields])
             # Of bounding volumes the batch holds those of bodies, which come first, but not those within meshes.
-            rows[ids] = np.stack(values)[:, : rows.shape[1]] if name == "bvh_aabb" else np.asarray(values)
+            rows[ids] = values[:, : rows.shape[1]] if name == "bvh_aabb" else values
         self.batch.set_const(ids)
+
+    def set_options(self, ids: np.ndarray, options: list[dict[str, float]]) -> None:
+        """Give scenes their own settings of the engine.
+
+        Args:
+            ids: scenes, (n,).
+            options: of each of them: field of MjOption, such as "impratio" -> its value; what is not named is as
+                compiled.
+        """
+        self._options.update(*options)
+        for name in sorted(self._options):
+            nominal = getattr(self.model.opt, name)
+            self.batch.expand(f"opt.{name}")[ids] = [own.get(name, nominal) for own in options]
 
     def reset(self, ids: np.ndarray, qpos: Array, actuation: Actuation) -> None:
         """Start scenes anew, at rest.
@@ -183,13 +213,17 @@ class BatchSim:
         self._jitter_key[ids] = 0 if actuation.jitter_key is None else actuation.jitter_key
         self.joint_offset[ids] = 0.0 if actuation.joint_offset is None else actuation.joint_offset
         self._finger_speed[ids] = 1.0 if actuation.finger_speed is None else actuation.finger_speed
+        self._backlash[ids] = 0.0 if actuation.backlash is None else actuation.backlash
+        self._breakaway[ids] = 1.0 if actuation.breakaway is None else actuation.breakaway
         self._steps[ids] = 0
         self.batch.reset(ids, stage=mujoco.mjtStage.mjSTAGE_NONE.value)
         self.qpos[ids] = qpos
+        self._set_friction(ids, actuation.friction)
         self.latency[ids] = latency
         arm = qpos[:, self._qpos_cols]
         opening = self.embodiment.opening(qpos[:, self._finger_cols])
         self._targets[ids] = arm[:, None]
+        self._led[ids] = arm
         self._openings[ids] = opening[:, None]
         self._finger[ids] = self.embodiment.finger_position(opening)
         rows = np.ix_(ids, self._servos)
@@ -221,6 +255,7 @@ class BatchSim:
         rows, peak = ids[:, None], np.full((len(ids), self._sensordata.shape[1]), -np.inf)
         for setpoint in setpoints:
             self.ctrl[rows, self._controls] = setpoint
+            self._rub(ids)
             self.batch.step(ids, nstep=self._substeps)
             np.maximum(peak, self._sensordata[ids], out=peak)
         self._steps[ids] += 1
@@ -245,7 +280,13 @@ class BatchSim:
         before, after = targets[line, index - 1], targets[line, index]
         travel = after - before
         setpoints = np.empty((count, len(ids), targets.shape[2] + 1))
-        setpoints[..., :-1] = before + (clock + back)[..., None] * travel + self._lead * (travel / period)
+        led, lead = before + (clock + back)[..., None] * travel, self._lead * (travel / period)
+        if self._backlash[ids].any():
+            led, held = through_play(led, self._led[ids], self._backlash[ids])
+            # A joint that its motor does not have hold of is not led anywhere.
+            lead = np.where(held, lead, 0.0)
+        self._led[ids] = led[-1]
+        setpoints[..., :-1] = led + lead
         wanted = self.embodiment.finger_position(openings[line, index])
         reach = self.embodiment.finger_speed * self._finger_speed[ids] * period / count
         finger = self._finger[ids]
@@ -261,6 +302,23 @@ class BatchSim:
         if not jitter.any():
             return jitter
         return jitter * keyed_uniform(self._jitter_key[ids], self._steps[ids].astype(np.uint64))
+
+    def _set_friction(self, ids: np.ndarray, friction: Array | None) -> None:
+        """Remember scenes' dry friction (n, J) [N m]; the model's rows are only touched once there is some."""
+        self._friction[ids] = 0.0 if friction is None else friction
+        if self._dry is None and self._friction[ids].any():
+            self._dry = self.batch.expand("dof_frictionloss")
+        if self._dry is not None:
+            self._dry[ids[:, None], self._qvel_cols] = self.model.dof_frictionloss[self._qvel_cols]
+        self._rub(ids)
+
+    def _rub(self, ids: np.ndarray) -> None:
+        """Set the joints' dry friction to what it is at their present speed."""
+        ids = ids[self._friction[ids].any(axis=1)]
+        if self._dry is None or len(ids) == 0:
+            return
+        torque = friction_torque(self.qvel[ids][:, self._qvel_cols], self._friction[ids], self._breakaway[ids])
+        self._dry[ids[:, None], self._qvel_cols] = self.model.dof_frictionloss[self._qvel_cols] + torque
 
     def steps_per_control(self) -> int:
         """Physics steps per control step."""
@@ -290,13 +348,14 @@ class BatchSim:
     def snapshot(self, ids: np.ndarray) -> Snapshot:
         """Save scenes exactly."""
         memory = np.concatenate([self._targets[ids], self._openings[ids][:, :, None]], axis=2)
-        return Snapshot(self.state[ids].copy(), memory, self._finger[ids].copy(), self._steps[ids].copy())
+        rest = (array[ids].copy() for array in (self._finger, self._led, self._steps))
+        return Snapshot(self.state[ids].copy(), memory, *rest)
 
     def restore(self, ids: np.ndarray, snapshot: Snapshot) -> None:
         """Continue scenes from a snapshot, bit for bit; model values and actuation must be as they were."""
         self.state[ids] = snapshot.state
         self._targets[ids], self._openings[ids] = snapshot.targets[:, :, :-1], snapshot.targets[:, :, -1]
-        self._finger[ids], self._steps[ids] = snapshot.finger, snapshot.steps
+        self._finger[ids], self._led[ids], self._steps[ids] = snapshot.finger, snapshot.led, snapshot.steps
         self._warned[ids] = self.batch.warning[ids][:, _FATAL, 1]
         self.diverged[ids] = False
 

@@ -52,6 +52,7 @@ class Axis:
         logarithmic: whether a range given as [low, high] is uniform in the logarithm.
         says: what it is, in a few words.
         colosseum: the axes of that benchmark which it covers.
+        sparse: whether ledgers go without it where it is nominal in every scene, as in data from before there was it.
     """
 
     name: str
@@ -65,6 +66,7 @@ class Axis:
     choices: tuple[Value, ...] = ()
     logarithmic: bool = False
     colosseum: tuple[str, ...] = ()
+    sparse: bool = False
 
     def check(self, distribution: Distribution) -> None:
         """Refuse a distribution that could draw what this axis cannot be.
@@ -196,6 +198,25 @@ _TABLE: tuple[Axis, ...] = (
          "each control step is late by up to this much more"),
     Axis("joint_offset", "physics", "joint", "rad", 0.0, -0.2, 0.2, "error of each encoder's zero, kept in a scene"),
     Axis("proprioceptive_noise", "physics", "scene", "rad", 0.0, 0.0, 0.1, "standard deviation of measured angles"),
+    Axis("backlash", "physics", "joint", "rad", 0.0, 0.0, 0.1, "play between a motor and its joint, kept in a scene",
+         sparse=True),
+    Axis("joint_friction", "physics", "joint", "torque limits", 0.0, 0.0, 0.4,
+         "dry friction of a moving joint, as a share of its torque limit", sparse=True),
+    Axis("stiction", "physics", "scene", "factor", 1.0, 1.0, 3.0, "on that friction where a joint is at rest",
+         sparse=True),
+    # How its world is computed.
+    Axis("solver_cone", "physics", "scene", "", "elliptic", 0.0, 0.0, "shape of the contacts' friction cones",
+         ("elliptic", "pyramidal"), sparse=True),
+    Axis("solver_impratio", "physics", "scene", "", 3.0, 0.5, 100.0,
+         "how much stiffer friction is than contact along its normal", logarithmic=True, sparse=True),
+    Axis("solver_iterations", "physics", "scene", "", 100, 1.0, 200.0, "most iterations of the constraint solver",
+         sparse=True),
+    Axis("solver_tolerance", "physics", "scene", "", 1e-8, 1e-12, 0.1, "improvement below which it stops",
+         logarithmic=True, sparse=True),
+    Axis("solver_integrator", "physics", "scene", "", "implicitfast", 0.0, 0.0, "how motion is integrated",
+         ("implicitfast", "implicit", "euler"), sparse=True),
+    Axis("contact_softness", "physics", "scene", "factor", 1.0, 1.0, 6.0, "on the time constant of contacts",
+         logarithmic=True, sparse=True),
     # What things look like.
     Axis("object_hue", "appearance", "object", "turns", 0.0, -0.04, 0.04, "added to the hue of an object's colour word",
          colosseum=_COLOUR),
@@ -248,6 +269,10 @@ _TABLE: tuple[Axis, ...] = (
     # Cameras.
     *_camera("camera", "camera", "a camera in the room"),
     *_camera("wrist", "robot camera", "a camera on the robot"),
+    Axis("camera_latency", "camera", "scene", "s", 0.0, 0.0, 0.25, "age of a frame as it is looked at, on average",
+         sparse=True),
+    Axis("frame_drops", "camera", "scene", "share", 0.0, 0.0, 0.5, "frames that are lost: an older one is seen instead",
+         sparse=True),
     # What a camera does to a frame.
     Axis("noise_std", "sensor", "scene", "full scale", 0.0, 0.0, 1.0, "standard deviation of pixel noise"),
     Axis("blur_sigma", "sensor", "scene", "pixels", 0.0, 0.0, 20.0, "standard deviation of Gaussian blur"),

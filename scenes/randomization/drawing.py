@@ -42,7 +42,8 @@ def draw(randomization: Randomization, elements: Elements, scene: int, appearanc
         appearance: key of its appearance stream, which all others are drawn from.
 
     Returns:
-        Group -> axis -> value, JSON-able. Axes of the group "sensor" are not drawn here.
+        Group -> axis -> value, JSON-able. Axes of the group "sensor" are not drawn here, and sparse ones are left out
+        where nothing but their nominal value is drawn.
     """
     layout = _lay_out(randomization, elements)
     keys = np.where(layout.physical, np.uint64(scene), np.uint64(appearance))
@@ -97,9 +98,9 @@ def _lay_out(randomization: Randomization, elements: Elements) -> _Layout:
     rows: list[tuple[float, ...]] = []
     salts: list[int] = []
     for axis in AXES.values():
-        if axis.group == "sensor":
-            continue
         names, drawn = elements.of(axis.per), randomization[axis.name]
+        if axis.group == "sensor" or (axis.sparse and drawn == Fixed(axis.nominal)):
+            continue
         first = len(rows)
         row = (0.0, 0.0, False, 0.0, 0.0)
         if isinstance(drawn, Uniform):
@@ -135,3 +136,8 @@ def values_of(ledger: Mapping[str, Any], axis: str) -> list[Value]:
     if isinstance(found, Mapping):
         return list(found.values())
     return list(found) if isinstance(found, list) else [found]
+
+
+def value_of(values: Mapping[str, Any], axis: str) -> Any:
+    """An axis' value in one group of a ledger, which may go without those that are sparse: then it is nominal."""
+    return values.get(axis, AXES[axis].nominal) if AXES[axis].sparse else values[axis]

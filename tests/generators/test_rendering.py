@@ -1,5 +1,6 @@
 """Frames of stored episodes: colour, depth and what is seen, held to the episode's own poses."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ from generators.rendering import camera_poses, model_of, render_episodes, with_i
 from handful import InputError
 from pipelines.generate import configure
 from scenes.instances import SURROUNDINGS, instances_of
+from scenes.sensing import seen_steps
 from scenes.views import VIEWS, check_views, views_for
 from scenes.workspace import Workspace, build_workspace
 from sim.cameras import View, open_renderer, project
@@ -146,3 +148,20 @@ def test_a_view_from_inside_is_refused(workspace: Workspace, pos: tuple[float, f
     with pytest.raises(InputError, match=f"camera 'mine' is inside {what}"):
         check_views(workspace, {"mine": view})
     check_views(workspace, VIEWS)
+
+
+def test_late_cameras_show_the_frames_that_a_rollout_would_have_shown(workspace: Workspace) -> None:
+    whole = open_dataset(DEMOS / "stack_three").episode(0)
+    rows = {"step": 30, "state": 31, "episode": 1}
+    prompt = Episode({k: v[20 : 20 + rows[lookup(k).rows]] if lookup(k).rows != "episode" else v
+                      for k, v in whole.arrays.items()}, whole.meta)  # fmt: skip
+    ledger = {**whole.meta.ledger, "camera": {**whole.meta.ledger["camera"], "camera_latency": 0.08}}
+    late = Episode(prompt.arrays, replace(whole.meta, ledger=ledger))
+    with open_renderer(workspace.model, SIDE, SIDE, views=views_for(workspace)) as renderer:
+        model = model_of(workspace, prompt)
+        now, then = (with_images(workspace, e, model, renderer, ("front",), ("rgb", "depth")) for e in (prompt, late))
+    when = seen_steps(ledger, np.arange(30), 20.0)
+    assert (when[2:] < np.arange(2, 30)).all()
+    for key in ("images/front", "depth/front"):
+        np.testing.assert_array_equal(then.arrays[key], now.arrays[key][when])
+    assert any((now.arrays["images/front"][t] != then.arrays["images/front"][t]).any() for t in range(30))

@@ -303,3 +303,26 @@ def test_slow_fingers_close_later(scenes: list[Scene]) -> None:
             sim.step(lane, np.append(sim.joint_position(lane)[0], 0.0)[None])
         openings.append(1.0 - float(sim.gripper_opening(lane)[0]))
     assert openings[1] == pytest.approx(openings[0] / 2, rel=0.2)
+
+
+def test_settings_of_the_engine_are_a_scenes_own(scenes: list[Scene]) -> None:
+    plan, sim = actions(20), loaded(scenes)
+    plain = run(loaded(scenes), plan)
+    sim.set_options(ALL, [{"cone": 0, "impratio": 10.0} if i == 2 else {} for i in ALL])
+    assert [sim.batch.get_model(i).opt.cone for i in (1, 2)] == [1, 0]
+    other = run(sim, plan)
+    rest = [0, 1, 3, 4, 5]
+    np.testing.assert_array_equal(other[rest], plain[rest])
+    assert (other[2] != plain[2]).any()
+
+
+def test_settings_and_model_values_that_are_not_named_are_as_compiled(scenes: list[Scene]) -> None:
+    workspace, sim = build_workspace("lift"), loaded(scenes)
+    soft = {"geom_solref": 2 * workspace.model.geom_solref}
+    sim.set_options(ALL, [{"impratio": 10.0}] * N)
+    sim.set_fields(ALL, [{**scene.fields(workspace), **soft} for scene in scenes])
+    assert sim.batch.get_model(3).opt.impratio == 10.0
+    load_scenes(sim, workspace, ALL, scenes)
+    assert sim.batch.get_model(3).opt.impratio == workspace.model.opt.impratio
+    np.testing.assert_array_equal(sim.batch.get_model(3).geom_solref, workspace.model.geom_solref)
+    np.testing.assert_array_equal(run(sim, actions(10)), run(loaded(scenes), actions(10)))

@@ -12,8 +12,9 @@ from scipy import stats
 
 from handful import keyed_uniform, name_salt
 from scenes.domains import SIM, Domain
+from scenes.physics import options_from_ledger
 from scenes.randomization import AXES, DEFAULT, NONE, WIDE, Choice, Fixed, LogUniform, Randomization, Uniform
-from scenes.randomization.drawing import draw, values_of
+from scenes.randomization.drawing import draw, value_of, values_of
 from scenes.scene import draw_scene, load_scenes, rebuild_scene
 from scenes.slots import elements_of
 from scenes.task import get_task
@@ -25,6 +26,21 @@ from tests.arm import LANE, Arm
 
 ELEMENTS = elements_of(get_task("lift:D1"), PANDA)
 DRAWN_PER_SCENE = [name for name, axis in AXES.items() if axis.group != "sensor"]
+SPARSE = [name for name, axis in AXES.items() if axis.sparse]
+# A value of each that differs from the nominal one.
+PROBES: dict[str, Any] = {
+    "backlash": 0.01,
+    "joint_friction": 0.05,
+    "stiction": 2.0,
+    "solver_cone": "pyramidal",
+    "solver_impratio": 10.0,
+    "solver_iterations": 1,
+    "solver_tolerance": 0.01,
+    "solver_integrator": "euler",
+    "contact_softness": 2.0,
+    "camera_latency": 0.1,
+    "frame_drops": 0.3,
+}
 TASKS = ("lift", "stack", "stack_three", "square", "pick_place", "lift:D1", "square:D2", "pick_place:D2")
 
 
@@ -115,11 +131,36 @@ def test_physics_comes_from_the_scenes_stream_and_looks_from_their_own() -> None
     assert draw(DEFAULT, ELEMENTS, 4, 2)["camera"] == one["camera"]
 
 
-def test_a_ledger_holds_every_axis_of_a_scene() -> None:
+def test_a_ledger_holds_every_axis_of_a_scene_but_for_sparse_ones_that_are_nominal() -> None:
     ledger = draw(NONE, ELEMENTS, 0, 0)
     for name in DRAWN_PER_SCENE:
-        assert set(values_of(ledger, name)) == {AXES[name].nominal}
+        group, nominal = ledger[AXES[name].group], AXES[name].nominal
+        assert set(values_of(ledger, name)) == (set() if AXES[name].sparse else {nominal})
+        assert value_of(group, name) == nominal or set(values_of(ledger, name)) == {nominal}
     assert values_of({}, "latency") == []
+
+
+@pytest.mark.parametrize("name", SPARSE)
+def test_a_sparse_axis_is_in_the_ledger_once_it_can_differ_and_shifts_no_other(name: str) -> None:
+    value = PROBES[name]
+    drawn = draw(DEFAULT.with_({name: value}), ELEMENTS, 1, 2)
+    count = len(ELEMENTS.of(AXES[name].per))
+    assert values_of(drawn, name) == [value] * count
+    group = AXES[name].group
+    rest = {axis: found for axis, found in drawn[group].items() if axis != name}
+    assert {**drawn, group: rest} == draw(DEFAULT, ELEMENTS, 1, 2)
+    # A value that may be nominal by chance is stated all the same: it was drawn.
+    both = DEFAULT.with_({name: Choice((AXES[name].nominal, value))})
+    for key in range(4):
+        assert len(values_of(draw(both, ELEMENTS, key, key), name)) == count
+
+
+def test_the_nominal_settings_of_the_engine_are_those_that_worlds_are_compiled_with() -> None:
+    nominal = {axis: AXES[axis].nominal for axis in AXES if axis.startswith("solver_")}
+    options = options_from_ledger(nominal)
+    assert len(options) == len(nominal) > 0
+    for name, value in options.items():
+        assert getattr(build_workspace("lift").model.opt, name) == value
 
 
 # A scene from its ledger.
@@ -189,7 +230,7 @@ def grasped_nominal() -> np.ndarray:
     return grasped(Domain("none", NONE))
 
 
-@pytest.mark.parametrize("name", [n for n in DRAWN_PER_SCENE if AXES[n].group == "physics"])
+@pytest.mark.parametrize("name", [n for n in DRAWN_PER_SCENE if AXES[n].group == "physics" and n not in SPARSE])
 def test_every_physical_axis_moves_something(name: str) -> None:
     if name == "proprioceptive_noise":
         return  # of measurements, see test_scene.test_measured_joints_have_the_scenes_noise
@@ -205,7 +246,7 @@ def picture(domain: Domain) -> dict[str, np.ndarray]:
         return renderer.render(sim.batch.get_model(0), sim.state[0], ["front", "wrist"])
 
 
-@pytest.mark.parametrize("name", [n for n in DRAWN_PER_SCENE if AXES[n].group != "physics"])
+@pytest.mark.parametrize("name", [n for n in DRAWN_PER_SCENE if AXES[n].group != "physics" and n not in SPARSE])
 def test_every_visual_axis_changes_the_picture(name: str) -> None:
     before = picture(with_value(name, AXES[name].nominal))
     changed = [picture(with_value(name, value)) for value in extremes(name)]
@@ -214,6 +255,14 @@ def test_every_visual_axis_changes_the_picture(name: str) -> None:
         for after, camera in itertools.product(changed, before)
     )
     assert differing > 0.002, name  # at least eight of 64 x 64 pixels
+
+
+@pytest.mark.parametrize("name", [n for n in SPARSE if AXES[n].group == "physics"])
+def test_sparse_physical_axes_move_something_as_well(name: str) -> None:
+    # Friction of the joints is what breakaway is a factor of; a solver without iterations to spare shows its tolerance.
+    base = {"stiction": {"joint_friction": 0.05}}.get(name, {})
+    plain, changed = (grasped(Domain("x", NONE.with_(base | more))) for more in ({}, {name: PROBES[name]}))
+    assert np.abs(changed - plain).max() > 1e-4, name
 
 
 def test_fixed_and_drawn_values_reach_a_scene_alike() -> None:
