@@ -36,7 +36,7 @@ def measure_joints(
 
 
 def sees_late(ledger: Mapping[str, Any]) -> bool:
-    """Whether a scene's cameras show what was rather than what is. Imported data does not say, so it is as it was seen."""
+    """Whether a scene's cameras show what was, not what is. Imported data does not say: it is as it was seen."""
     camera = ledger.get("camera", {})
     return any(value_of(camera, axis) > 0 for axis in ("camera_latency", "frame_drops"))
 
