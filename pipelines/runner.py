@@ -14,7 +14,7 @@ from scenes.domains import Domain
 from scenes.monitor import Monitor
 from scenes.outcome import Outcome
 from scenes.scene import Scene, draw_scene, load_scenes
-from scenes.sensing import measure_joints
+from scenes.sensing import measure_joints, seen_steps
 from scenes.task import Sentences, Task
 from scenes.workspace import Workspace
 from sim.batch import BatchSim
@@ -177,7 +177,7 @@ class Rollout:
         """Look, and decide the next chunk of joint targets (n, horizon, J + 1)."""
         images: dict[str, list[np.ndarray]] = {camera: [] for camera in self.policy.cameras}
         for i in ids:
-            seen = renderer.render(models[i], self.sim.state[i], self.policy.cameras)
+            seen = renderer.render(models[i], self._looked_at(int(i)), self.policy.cameras)
             if self.has_noise:
                 seen = {c: self.camera.apply(f[None], self.drawn[i], self.sensor[i])[0] for c, f in seen.items()}
             for camera, frame in seen.items():
@@ -217,6 +217,12 @@ class Rollout:
             current = solve_inverse(robot.chain, actions[:, t, :7].astype(float), current, current).q
             result[:, t, :-1], result[:, t, -1] = current, actions[:, t, 7]
         return result
+
+    def _looked_at(self, lane: int) -> np.ndarray:
+        """The state that a lane's cameras show now: the present one, unless they are late."""
+        now = len(self.states[lane])
+        seen = int(seen_steps(self.scenes[lane].ledger, np.array([now]), self.sim.timing.rate)[0])
+        return self.sim.state[lane] if seen == now else self.states[lane][seen]
 
     def _record(self, lane: int) -> dict[str, Any]:
         outcome, scene = self.monitor.outcome[lane], self.scenes[lane]
