@@ -81,7 +81,8 @@ class TrainConfig:
     proprio_noise: float = 0.1
     # Probability that a sample is not told its proprioception in training.
     proprio_dropout: float = 0.0
-    # Probability that a sample is not told its domain in training, so that it can be left open at inference.
+    # Probability that a sample is not told its domain in training, so that it can be left open at inference; 1: never
+    # told.
     domain_dropout: float = 0.1
     # Probability that a word is unknown in training, so that an unknown word is no surprise.
     word_dropout: float = 0.02
@@ -124,7 +125,9 @@ class TrainConfig:
         ):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} must be at least 1, got {getattr(self, name)}")
-        for name in ("proprio_dropout", "domain_dropout", "word_dropout", "validation_fraction", "ema", "warmup"):
+        if not 0 <= self.domain_dropout <= 1:
+            raise InputError(f"domain_dropout must be 0 to 1, got {self.domain_dropout}")
+        for name in ("proprio_dropout", "word_dropout", "validation_fraction", "ema", "warmup"):
             if not 0 <= getattr(self, name) < 1:
                 raise InputError(f"{name} must be at least 0 and below 1, got {getattr(self, name)}")
         for name in ("learning_rate", "clip"):
