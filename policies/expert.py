@@ -31,6 +31,8 @@ class Context:
     mask: Tensor  # (B, T) bool, true where attended
     summary: Tensor  # (B, width)
     embodiment: Tensor  # (B,) int64
+    # How strongly the domain is meant. Unless it is 1, the second half of the rows is the first without its domain.
+    guidance: float = 1.0
 
 
 class ExpertBlock(nn.Module):
@@ -66,8 +68,24 @@ class ExpertBlock(nn.Module):
 class Expert(nn.Module):
     """From a prefix, actions and flow times to numbers per action. See the module's docstring."""
 
-    def __init__(self, config: ModelConfig, prefix_width: int, embodiments: Mapping[str, Interface], horizon: int):
-        """Build; for the arguments see `policies.model.VLA`.
+    def __init__(
+        self,
+        config: ModelConfig,
+        prefix_width: int,
+        embodiments: Mapping[str, Interface],
+        horizon: int,
+        outputs: int = 1,
+        reads_actions: bool = True,
+    ):
+        """Build.
+
+        Args:
+            config: sizes.
+            prefix_width: of the prefix's tokens and summary.
+            embodiments: name -> its numbers.
+            horizon: H, actions per chunk.
+            outputs: numbers given per action number.
+            reads_actions: whether it is given actions; otherwise its tokens start as their places in the chunk.
 
         Raises:
             InputError: actions per token do not divide the horizon.
@@ -79,8 +97,9 @@ class Expert(nn.Module):
         self.numbers = max(e.action for e in embodiments.values())
         sizes = {name: config.patch * e.action for name, e in embodiments.items()}
         self.position = nn.Parameter(torch.zeros(horizon // config.patch, w))
-        self.action_in = PerEmbodiment(sizes, dict.fromkeys(sizes, w))
-        self.action_out = PerEmbodiment(dict.fromkeys(sizes, w), sizes)
+        self.outputs = outputs
+        self.action_in = PerEmbodiment(sizes, dict.fromkeys(sizes, w)) if reads_actions else None
+        self.action_out = PerEmbodiment(dict.fromkeys(sizes, w), {name: outputs * n for name, n in sizes.items()})
         self.time = nn.Sequential(nn.Linear(w, w), nn.SiLU(), nn.Linear(w, w))
         # A prefix of another width is brought to the expert's.
         self.summary = nn.Identity() if prefix_width == w else nn.Linear(prefix_width, w)
@@ -94,29 +113,33 @@ class Expert(nn.Module):
         keys, values = [k for k, _ in cached], [v for _, v in cached]
         return Context(keys, values, encoded.mask, self.summary(encoded.summary), embodiment)
 
-    def forward(self, context: Context, actions: Tensor, time: Tensor, valid: Tensor | None = None) -> Tensor:
+    def forward(self, context: Context, actions: Tensor | None, time: Tensor, valid: Tensor | None = None) -> Tensor:
         """What the network says at some actions and flow times.
 
         Args:
             context: the prefix of B samples.
-            actions: (B, F, H, A), normalised.
+            actions: (B, F, H, A), normalised; None where it reads none.
             time: (B, F) flow time in [0, 1], 0 = noise.
             valid: (B, H) bool, false for padded actions, which nothing then attends to; None: all are valid.
 
         Returns:
-            (B, F, H, A); zero in the numbers that a row's embodiment does not have.
+            (B, F, H, A), or (B, F, H, A, outputs) where there is more than one; zero in the numbers that a row's
+            embodiment does not have.
         """
-        b, f, h, _ = actions.shape
+        b, f = time.shape
         rates = torch.exp(torch.linspace(0.0, math.log(200.0), self.width // 2, device=time.device))
         angles = time.flatten()[:, None] * rates
         condition = self.time(torch.cat([angles.sin(), angles.cos()], -1))
         condition = nnf.silu(condition + context.summary.repeat_interleave(f, 0))
-        valid = valid if valid is not None else context.mask.new_ones(b, h)
-        # A token may hold valid and padded actions: what stands in the padded ones must not reach the others.
-        actions = actions * valid[:, None, :, None]
-        # Number by number, then action by action: a robot with fewer numbers uses the first ones.
-        patches = actions.unflatten(2, (-1, self.patch)).transpose(-1, -2).flatten(-2)
-        x = (self.action_in(patches, context.embodiment) + self.position).flatten(0, 1)
+        valid = valid if valid is not None else context.mask.new_ones(b, len(self.position) * self.patch)
+        if self.action_in is None or actions is None:
+            x = self.position.expand(b * f, -1, -1)
+        else:
+            # A token may hold valid and padded actions: what stands in the padded ones must not reach the others.
+            actions = actions * valid[:, None, :, None]
+            # Number by number, then action by action: a robot with fewer numbers uses the first ones.
+            patches = actions.unflatten(2, (-1, self.patch)).transpose(-1, -2).flatten(-2)
+            x = (self.action_in(patches, context.embodiment) + self.position).flatten(0, 1)
         # A token with a padded action in it is attended to as long as one of its actions is valid.
         valid = valid.unflatten(1, (-1, self.patch)).any(-1)
         mask = torch.cat([context.mask, valid], 1).repeat_interleave(f, 0)
@@ -125,4 +148,5 @@ class Expert(nn.Module):
         shift, scale = self.final_modulation(condition)[:, None].chunk(2, -1)
         x = (self.final_norm(x) * (1 + scale) + shift).unflatten(0, (b, f))
         x = self.action_out(x, context.embodiment)
-        return x.unflatten(-1, (self.numbers, self.patch)).transpose(-1, -2).flatten(2, 3)
+        x = x.unflatten(-1, (self.numbers, self.patch, self.outputs)).transpose(-2, -3).flatten(2, 3)
+        return x[..., 0] if self.outputs == 1 else x

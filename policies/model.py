@@ -10,7 +10,7 @@ samples, F flow times per sample, H actions, A action numbers, W words, S pixels
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as nnf
@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from handful import InputError
 from policies.expert import Context, Expert
 from policies.flow import TimeLaw
-from policies.heads import Draws, FlowHead, Head
+from policies.heads import Draws, make_head
 from policies.prefix import KeypointPrefix, Observation, Prefix
 from policies.samples import Sample
 from policies.sizes import Interface, ModelConfig
@@ -96,10 +96,11 @@ class VLA(nn.Module):
         self.config, self.cameras, self.horizon = config, cameras, horizon
         self.embodiments = dict(embodiments)
         self.action_size = max(e.action for e in embodiments.values())
-        self.head: Head = FlowHead(flow_times, time_law)
+        self.head = make_head(config, flow_times, time_law)
         self.waypoint_weight = waypoint_weight
         self.prefix = prefix or KeypointPrefix(config, cameras, embodiments, domains, vocabulary)
-        self.expert = Expert(config, self.prefix.width, embodiments, horizon)
+        outputs, reads = self.head.outputs, self.head.reads_actions
+        self.expert = Expert(config, self.prefix.width, embodiments, horizon, outputs, reads)
         self.waypoints: nn.Linear | None = nn.Linear(config.width, 3 * waypoints) if waypoints else None
         # Which numbers each embodiment's actions have.
         sizes = torch.tensor([e.action for e in embodiments.values()])
@@ -176,14 +177,23 @@ class VLA(nn.Module):
     def _head_loss(self, context: Context, sample: Sample, draws: Draws) -> Tensor:
         valid = sample.valid[:, :, None] & self.numbers[context.embodiment][:, None]
 
-        def predict(actions: Tensor, time: Tensor) -> Tensor:
+        def predict(actions: Tensor | None, time: Tensor) -> Tensor:
             return self.expert(context, actions, time, sample.valid)
 
         return self.head.loss(predict, sample.actions, valid, draws)
 
-    def encode(self, observation: Observation) -> Context:
-        """Run the prefix: once per decision."""
-        return self.expert.look(self.prefix(observation), observation.embodiment)
+    def encode(self, observation: Observation, guidance: float = 1.0) -> Context:
+        """Run the prefix: once per decision.
+
+        Args:
+            observation: B rows.
+            guidance: how strongly the domain is meant, see `decode`. Unless it is 1, the rows are followed by the same
+                rows with their domain unsaid, in one pass.
+        """
+        if guidance != 1:
+            observation = observation.doubled_without_domain()
+        context = self.expert.look(self.prefix(observation), observation.embodiment)
+        return replace(context, guidance=guidance)
 
     def foretell(self, context: Context) -> Tensor:
         """Where the tool will be at the waypoints, (B, waypoints, 3), normalised displacements."""
@@ -195,12 +205,22 @@ class VLA(nn.Module):
     def decode(self, context: Context, noise: Tensor, steps: int) -> Tensor:
         """Normalised actions (B, H, A) from an encoded prefix and as much standard normal noise.
 
-        Zero in the numbers that a row's embodiment does not have.
+        Zero in the numbers that a row's embodiment does not have. With guidance g the expert's numbers are n(none) +
+        g (n(domain) - n(none)) at every step: classifier-free guidance (Ho and Salimans 2022, whose w is g - 1) over
+        the domain; 1 is off, 0 leaves the domain open.
         """
-        shown = self.numbers[context.embodiment][:, None, : noise.shape[-1]]
-        return self.head.sample(lambda actions, time: self.expert(context, actions, time), noise, steps) * shown
+        guidance, rows = context.guidance, len(noise)
 
-    def sample(self, observation: Observation, noise: Tensor, steps: int) -> Tensor:
+        def predict(actions: Tensor | None, time: Tensor) -> Tensor:
+            if guidance == 1:
+                return self.expert(context, actions, time)
+            twice = None if actions is None else torch.cat([actions, actions])
+            told, untold = self.expert(context, twice, torch.cat([time, time])).chunk(2)
+            return untold + guidance * (told - untold)
+
+        return self.head.sample(predict, noise, steps) * self.numbers[context.embodiment[:rows]][:, None]
+
+    def sample(self, observation: Observation, noise: Tensor, steps: int, guidance: float = 1.0) -> Tensor:
         """`encode`, then `decode`."""
         with torch.no_grad():
-            return self.decode(self.encode(observation), noise, steps)
+            return self.decode(self.encode(observation, guidance), noise, steps)

@@ -8,27 +8,49 @@ vision-language model; the action expert needs no more than its tokens and a sum
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import torch
 import torch.nn.functional as nnf
 from torch import Tensor, nn
 
-from handful import unknown_name
+from handful import InputError, unknown_name
 from policies.layers import Block, PerEmbodiment
 from policies.sizes import Interface, ModelConfig
 
 
 @dataclass
 class Observation:
-    """One batch of what the policy sees."""
+    """One batch of what the policy sees. With a history, T observations, the oldest first, the last one now."""
 
-    images: dict[str, Tensor]  # camera -> (B, 3, S, S) float in [0, 1]
+    images: dict[str, Tensor]  # camera -> (B, 3, S, S) or (B, T, 3, S, S) float in [0, 1]
     words: Tensor  # (B, W) int64, 0 = padding
-    proprio: Tensor  # (B, P) float, normalised, zero-padded to the widest embodiment
+    proprio: Tensor  # (B, P) or (B, T, P) float, normalised, zero-padded to the widest embodiment
     embodiment: Tensor  # (B,) int64
     domain: Tensor  # (B,) int64, 0 = not said
+    history_mask: Tensor | None = None  # (B, T) bool, false before the episode's start; None: there is no history
+
+    def latest(self) -> "Observation":
+        """What is seen now, without what was before."""
+        images = {camera: image[:, -1] if image.ndim == 5 else image for camera, image in self.images.items()}
+        proprio = self.proprio[:, -1] if self.proprio.ndim == 3 else self.proprio
+        return replace(self, images=images, proprio=proprio, history_mask=None)
+
+    def doubled_without_domain(self) -> "Observation":
+        """The rows, then the same rows with their domain unsaid."""
+
+        def twice(value: Tensor) -> Tensor:
+            return torch.cat([value, value])
+
+        return Observation(
+            {camera: twice(image) for camera, image in self.images.items()},
+            twice(self.words),
+            twice(self.proprio),
+            twice(self.embodiment),
+            torch.cat([self.domain, torch.zeros_like(self.domain)]),
+            None if self.history_mask is None else twice(self.history_mask),
+        )
 
 
 @dataclass
@@ -132,6 +154,9 @@ class KeypointPrefix(nn.Module):
         self.proprio_in = PerEmbodiment({k: e.proprio for k, e in embodiments.items()}, dict.fromkeys(embodiments, w))
         self.blocks = nn.ModuleList([Block(w, config.heads, config.mlp_ratio) for _ in range(config.prefix_layers)])
         self.norm = nn.LayerNorm(w)
+        self.history, self.history_images = config.history, config.history_images
+        # Added to the tokens of earlier observations, the oldest first.
+        self.age = nn.Parameter(torch.zeros(config.history - 1, w)) if config.history > 1 else None
 
     def forward(self, observation: Observation) -> Encoded:
         """Everything that depends on the observation alone."""
@@ -141,19 +166,36 @@ class KeypointPrefix(nn.Module):
         said = observation.words > 0
         words = self.reader(self.word(observation.words) + self.word_position[: said.shape[1]], said)
         text = (words * said[..., None]).sum(1) / said.sum(1, keepdim=True).clamp(min=1)
-        state = self.proprio_in(observation.proprio, observation.embodiment)
-        seen = [self.eyes[c](observation.images[c], text) for c in self.cameras]
+        now = observation.latest()
+        state = self.proprio_in(now.proprio, now.embodiment)
+        seen = [self.eyes[c](now.images[c], text) for c in self.cameras]
         places = torch.cat([where.flatten(1) for _, where in seen], 1)
         geometry = self.fuse(torch.cat([2 * places, text, state], 1))
-        singles = [
-            self.plan + text + geometry,
-            state,
-            self.embodiment(observation.embodiment),
-            self.domain(observation.domain),
-        ]
-        tokens = torch.cat([torch.stack(singles, 1), *(token for token, _ in seen), words], 1)
-        mask = torch.cat([said.new_ones(len(text), tokens.shape[1] - said.shape[1]), said], 1)
+        singles = [self.plan + text + geometry, state, self.embodiment(now.embodiment), self.domain(now.domain)]
+        tokens = [torch.stack(singles, 1), *(token for token, _ in seen), words]
+        masks = [said.new_ones(len(text), sum(t.shape[1] for t in tokens[:-1])), said]
+        if self.age is not None:
+            past, mask = self._past(observation, text, self.age)
+            tokens, masks = [*tokens, past], [*masks, mask]
+        x, shown = torch.cat(tokens, 1), torch.cat(masks, 1)
         for block in self.blocks:
-            tokens = block(tokens, mask)
-        tokens = self.norm(tokens)
-        return Encoded(tokens, mask, tokens[:, 0] + geometry)
+            x = block(x, shown)
+        x = self.norm(x)
+        return Encoded(x, shown, x[:, 0] + geometry)
+
+    def _past(self, observation: Observation, text: Tensor, age: Tensor) -> tuple[Tensor, Tensor]:
+        """Tokens (B, N, width) of the earlier observations, and which of them (B, N) are of this episode."""
+        earlier = self.history - 1
+        mask = observation.history_mask
+        if mask is None or mask.shape[1] != self.history:
+            given = 1 if mask is None else mask.shape[1]
+            raise InputError(f"the policy looks at {self.history} observations at a time (model.history), got {given}")
+        states = self.proprio_in(observation.proprio[:, :earlier], observation.embodiment) + age
+        tokens, masks = [states], [mask[:, :earlier]]
+        for camera in self.cameras if self.history_images else ():
+            image = observation.images[camera][:, :earlier].flatten(0, 1)
+            token, _ = self.eyes[camera](image, text.repeat_interleave(earlier, 0))
+            token = token.unflatten(0, (-1, earlier)) + age[:, None]
+            tokens.append(token.flatten(1, 2))
+            masks.append(mask[:, :earlier].repeat_interleave(token.shape[2], 1))
+        return torch.cat(tokens, 1), torch.cat(masks, 1)

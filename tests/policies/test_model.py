@@ -1,12 +1,15 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from handful import InputError
-from policies.flow import masked_mean
+from policies.flow import interpolate, masked_mean
 from policies.model import VLA
 from policies.prefix import Observation
-from policies.sizes import Interface, ModelConfig
+from policies.samples import Sample
+from policies.sizes import HEADS, Interface, ModelConfig
 
 TINY = ModelConfig(
     image_size=16, channels=8, keypoints=4, named_keypoints=4, width=32, heads=2, expert_layers=1, patch=2
@@ -104,6 +107,147 @@ def test_embodiments_of_different_sizes_share_a_batch():
     alone = Observation(seen.images, seen.words, seen.proprio, torch.tensor([0, 0, 0]), seen.domain)
     torch.testing.assert_close(mixed[1], policy.sample(alone, noise, 2)[1])
     assert (mixed[0] - policy.sample(alone, noise, 2)[0]).abs().max() > 1e-3
+
+
+def two_robots() -> tuple[VLA, Observation]:
+    """A policy for two robots, and three scenes of the wider, the narrower and the wider one."""
+    policy = disturbed(make_policy(embodiments={"arm": Interface(13, 4), "long": Interface(17, 8)}))
+    seen = make_observation(3)
+    seen.proprio = torch.cat([seen.proprio, torch.zeros(3, 4)], 1)
+    seen.embodiment = torch.tensor([1, 0, 1])
+    return policy, seen
+
+
+def two_robots_sample(seen: Observation) -> Sample:
+    generator = torch.Generator().manual_seed(2)
+    return Sample(
+        {},
+        seen.words,
+        seen.proprio,
+        seen.embodiment,
+        seen.domain,
+        torch.randn(3, 6, 8, generator=generator),
+        torch.ones(3, 6, dtype=torch.bool),
+        torch.randn(3, 2, 3, generator=generator),
+    )
+
+
+def test_numbers_that_a_robot_does_not_have_are_zero_in_its_actions():
+    policy, seen = two_robots()
+    actions = policy.sample(seen, torch.randn(3, 6, 8), 2)
+    assert (actions[1, :, 4:] == 0).all()
+    assert (actions[[0, 2]][..., 4:] != 0).any()
+
+
+def test_numbers_that_a_robot_does_not_have_count_in_no_loss():
+    policy, seen = two_robots()
+    sample = two_robots_sample(seen)
+    draws = policy.draw(sample, torch.Generator().manual_seed(3))
+    first = policy.loss(seen, sample, draws)
+    other = replace(sample, actions=sample.actions.clone())
+    other.actions[1, :, 4:] = 50.0
+    second = policy.loss(seen, other, draws)
+    torch.testing.assert_close(first.total, second.total)
+    # Over the numbers that there are: 2 rows of 8 and 1 row of 4.
+    context = policy.encode(seen)
+    noisy, velocity = interpolate(sample.actions, draws.noise, draws.time)
+    error = (policy.expert(context, noisy, draws.time, sample.valid) - velocity) ** 2
+    there = torch.tensor([8, 4, 8])[:, None, None, None] > torch.arange(8)
+    torch.testing.assert_close(first.parts["head"], error[there.expand_as(error)].mean())
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_every_head_trains_samples_and_validates(head):
+    policy = disturbed(make_policy(replace(TINY, head=head, bins=8), embodiments={"arm": Interface(13, 8)}))
+    seen = make_observation(3)
+    sample = two_robots_sample(seen)
+    losses = policy.loss(seen, sample, policy.draw(sample, torch.Generator().manual_seed(3)))
+    assert tuple(losses.parts) == policy.loss_names == ("head", "waypoint")
+    torch.testing.assert_close(losses.total, losses.parts["head"] + 0.5 * losses.parts["waypoint"])
+    losses.total.backward()
+    assert [name for name, p in policy.named_parameters() if p.grad is None or not p.grad.abs().any()] == []
+    actions = policy.sample(seen, torch.randn(3, 6, 8), 2)
+    assert actions.shape == (3, 6, 8)
+    found = [policy.validation_loss(seen, sample, torch.Generator().manual_seed(1)) for _ in range(2)]
+    assert found[0] == found[1] > 0
+
+
+def test_guidance_of_one_is_the_domain_and_of_zero_is_none():
+    policy, seen = disturbed(make_policy()), make_observation(3)
+    seen.domain = torch.tensor([1, 2, 0])
+    noise = torch.randn(3, 6, 4)
+    plain = policy.sample(seen, noise, 3)
+    open_ = policy.sample(replace(seen, domain=torch.zeros(3, dtype=torch.int64)), noise, 3)
+    torch.testing.assert_close(policy.sample(seen, noise, 3, guidance=0.0), open_)
+    torch.testing.assert_close(policy.sample(seen, noise, 3, guidance=1 + 1e-7), plain)
+    assert (policy.sample(seen, noise, 3, guidance=3.0)[:2] - plain[:2]).abs().max() > 1e-3
+    # Where no domain is said there is nothing to guide by.
+    torch.testing.assert_close(policy.sample(seen, noise, 3, guidance=3.0)[2], plain[2])
+
+
+def test_guidance_goes_on_along_the_difference_that_the_domain_makes():
+    policy, seen = disturbed(make_policy()), make_observation(2)
+    seen.domain = torch.tensor([1, 2])
+    noise, time = torch.randn(2, 6, 4), torch.zeros(2, 1)
+    told = policy.expert(policy.encode(seen), noise[:, None], time)[:, 0]
+    untold = policy.expert(policy.encode(replace(seen, domain=seen.domain * 0)), noise[:, None], time)[:, 0]
+    torch.testing.assert_close(
+        policy.sample(seen, noise, 1, guidance=2.5), noise + untold + 2.5 * (told - untold), atol=1e-4, rtol=1e-4
+    )
+
+
+def with_history(seen: Observation, length: int, seed: int = 3) -> Observation:
+    """The same now, after `length` - 1 other observations."""
+    generator = torch.Generator().manual_seed(seed)
+    rows = len(seen.proprio)
+    images = {c: torch.rand(rows, length, *i.shape[1:], generator=generator) for c, i in seen.images.items()}
+    proprio = torch.randn(rows, length, 13, generator=generator)
+    for camera, image in images.items():
+        image[:, -1] = seen.images[camera]
+    proprio[:, -1] = seen.proprio
+    return replace(seen, images=images, proprio=proprio, history_mask=torch.ones(rows, length, dtype=torch.bool))
+
+
+def test_a_policy_without_history_looks_at_the_latest_alone():
+    policy, seen, noise = disturbed(make_policy()), make_observation(2), torch.randn(2, 6, 4)
+    torch.testing.assert_close(policy.sample(with_history(seen, 3), noise, 2), policy.sample(seen, noise, 2))
+
+
+@pytest.mark.parametrize("images", [True, False])
+def test_what_was_before_counts_where_it_is_of_the_episode(images):
+    policy = disturbed(make_policy(replace(TINY, history=3, history_images=images)))
+    seen, noise = make_observation(2), torch.randn(2, 6, 4)
+    one, other = with_history(seen, 3), with_history(seen, 3, seed=4)
+    assert (policy.sample(one, noise, 2) - policy.sample(other, noise, 2)).abs().max() > 1e-4
+    for given in (one, other):
+        given.history_mask = torch.tensor([[False, False, True]] * 2)
+    torch.testing.assert_close(policy.sample(one, noise, 2), policy.sample(other, noise, 2))
+    same_states = replace(other, proprio=one.proprio, history_mask=torch.ones(2, 3, dtype=torch.bool))
+    one.history_mask = same_states.history_mask
+    differs = (policy.sample(one, noise, 2) - policy.sample(same_states, noise, 2)).abs().max() > 1e-4
+    assert bool(differs) == images
+
+
+def test_order_in_the_history_matters():
+    policy = disturbed(make_policy(replace(TINY, history=3)))
+    seen, noise = with_history(make_observation(2), 3), torch.randn(2, 6, 4)
+    turn = torch.tensor([1, 0, 2])
+    turned = replace(seen, images={c: i[:, turn] for c, i in seen.images.items()}, proprio=seen.proprio[:, turn])
+    assert (policy.sample(seen, noise, 2) - policy.sample(turned, noise, 2)).abs().max() > 1e-4
+
+
+def test_history_leaves_the_other_initial_weights_alone():
+    plain, longer = make_policy().state_dict(), make_policy(replace(TINY, history=2)).state_dict()
+    assert set(longer) - set(plain) == {"prefix.age"}
+    assert all(torch.equal(value, longer[name]) for name, value in plain.items())
+
+
+def test_a_history_of_another_length_is_refused():
+    policy = make_policy(replace(TINY, history=3))
+    with pytest.raises(InputError, match=r"looks at 3 observations at a time \(model.history\), got 2"):
+        policy.encode(with_history(make_observation(1), 2))
+    with pytest.raises(InputError, match="got 1"):
+        policy.encode(make_observation(1))
 
 
 def test_missing_camera_is_named():
