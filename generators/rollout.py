@@ -137,13 +137,15 @@ def build_episode(
         arrays[f"images/{camera}"] = frames
     for field in scene.fields(workspace):
         arrays[f"model/{field}"] = sim.batch.expand(field)[lane][None].copy()
-    extra = {"roles": scene.roles, "level": workspace.task.level, **meta.pop("extra", {})}
+    task = workspace.task
+    steps = list(task.steps(scene.roles))
+    extra = {"roles": scene.roles, "level": task.level, "subtasks": steps, **meta.pop("extra", {})}
     if sim.model.opt.timestep != TIMESTEP:
         extra["physics_step"] = sim.model.opt.timestep
     return Episode(
         arrays,
         EpisodeMeta(
-            task=workspace.task.name,
+            task=task.name,
             embodiment=robot.name,
             domain=scene.domain,
             control_rate=sim.timing.rate,

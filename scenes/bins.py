@@ -159,8 +159,8 @@ class PickPlace(Task):
         bin_of("bin_can", "red"),
     )
     subtasks = (
-        Subtask("grasp", "grasp", "target", signal="grasp"),
-        Subtask("place", "place", "bin", held="target"),
+        Subtask("grasp", "grasp", "target", signal="grasp", sentence="pick up the {target}"),
+        Subtask("place", "place", "bin", held="target", sentence="put the {target} into the {bin} bin"),
     )
     ends_in_release = True
     horizon = 300

@@ -43,7 +43,7 @@ class Lift(_Cubes):
     """Lift the cube of the named colour 8 cm off the table and hold it there."""
 
     name = "lift"
-    subtasks = (Subtask("lift", "grasp", "target"),)
+    subtasks = (Subtask("lift", "grasp", "target", sentence="lift the {target} cube"),)
     ends_in_release = False
     horizon = 160
     sentences = (
@@ -90,7 +90,10 @@ class Stack(_Cubes):
     """Stack the cube of one named colour on the cube of another; the third is left alone."""
 
     name = "stack"
-    subtasks = (Subtask("grasp", "grasp", "upper"), Subtask("stack", "place", "lower", held="upper"))
+    subtasks = (
+        Subtask("grasp", "grasp", "upper", sentence="pick up the {upper} cube"),
+        Subtask("stack", "place", "lower", held="upper", sentence="put the {upper} cube on the {lower} cube"),
+    )
     ends_in_release = True
     horizon = 220
     sentences = (
@@ -137,10 +140,10 @@ class StackThree(_Cubes):
 
     name = "stack_three"
     subtasks = (
-        Subtask("grasp_1", "grasp", "middle", signal="grasp_1"),
-        Subtask("stack_1", "place", "bottom", held="middle", signal="stack_1"),
-        Subtask("grasp_2", "grasp", "top", signal="grasp_2"),
-        Subtask("stack_2", "place", "middle", held="top"),
+        Subtask("grasp_1", "grasp", "middle", None, "grasp_1", "pick up the {middle} cube"),
+        Subtask("stack_1", "place", "bottom", "middle", "stack_1", "put the {middle} cube on the {bottom} cube"),
+        Subtask("grasp_2", "grasp", "top", None, "grasp_2", "pick up the {top} cube"),
+        Subtask("stack_2", "place", "middle", "top", None, "put the {top} cube on the {middle} cube"),
     )
     ends_in_release = True
     horizon = 400

@@ -56,7 +56,10 @@ class Square(Task):
     name = "square"
     # The pegs first: the nut is placed where they leave room.
     props = (_SQUARE_PEG, _ROUND_PEG, _nut())
-    subtasks = (Subtask("grasp", "grasp", "nut"), Subtask("insert", "place", "peg", held="nut"))
+    subtasks = (
+        Subtask("grasp", "grasp", "nut", sentence="pick up the square nut by its handle"),
+        Subtask("insert", "place", "peg", held="nut", sentence="put the square nut over the square peg"),
+    )
     ends_in_release = True
     horizon = 240
     placing_error = 0.0007

@@ -33,6 +33,7 @@ class Subtask:
         reference: role of the object that the motion is relative to.
         held: role of the object in the gripper while placing; None while grasping.
         signal: name of the recorded signal that rises when it is done, where a source has one.
+        sentence: what is done, as an instruction; roles as in the task's sentences.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Subtask:
     reference: str
     held: str | None = None
     signal: str | None = None
+    sentence: str = ""
 
 
 @dataclass(frozen=True)
@@ -226,6 +228,11 @@ class Task(ABC):
         """The task's sentences for a scene, the canonical one first; or those that training never shows."""
         words = self.words(roles)
         return tuple(sentence.format(**words) for sentence in getattr(self, which))
+
+    def steps(self, roles: dict[str, str]) -> tuple[str, ...]:
+        """What is done in each subtask of a scene, as a sentence."""
+        words = self.words(roles)
+        return tuple(subtask.sentence.format(**words) for subtask in self.subtasks)
 
 
 def pick(poses: dict[str, Array], objects: tuple[str, ...], index: np.ndarray) -> Array:

@@ -55,3 +55,11 @@ def test_roles_are_drawn_among_the_casts_and_all_of_them(task: Task) -> None:
     counts = [drawn.count(cast) for cast in task.casts()]
     assert sum(counts) == len(drawn)
     assert min(counts) > 30
+
+
+def test_each_subtask_is_a_sentence_of_its_own_that_names_the_objects_of_the_scene(task: Task) -> None:
+    told = {task.steps(roles) for roles in task.casts()}
+    assert len(told) == len({task.instructions(roles) for roles in task.casts()})
+    for steps in told:
+        assert len(set(steps)) == len(steps) == len(task.subtasks)
+        assert all(step and "{" not in step for step in steps)
