@@ -16,7 +16,7 @@ from pipelines.charts import (
     Point,
     _log_ticks,
     _thin,
-    _ticks,
+    ticks,
     bars,
     curves,
     forest,
@@ -104,7 +104,7 @@ def test_values_that_are_not_finite_are_left_out():
 
 @given(st.floats(-1e9, 1e9), st.floats(1e-6, 1e9))
 def test_ticks_are_few_and_cover_the_range(low, span):
-    ticks = _ticks(low, low + span)
+    ticks = ticks(low, low + span)
     assert 2 <= len(ticks) <= 9
     step = ticks[1] - ticks[0]
     assert ticks[0] <= low + 1e-6 * max(1, abs(low))
