@@ -16,13 +16,13 @@ from pipelines.charts import (
     Point,
     _log_ticks,
     _thin,
-    ticks,
     bars,
     curves,
     forest,
     places,
     ranks,
     scatter,
+    ticks,
 )
 
 NAMESPACE = "{http://www.w3.org/2000/svg}"
@@ -57,8 +57,8 @@ def test_a_forest_row_spans_its_interval_on_the_axis():
         [Interval("sim", 0.5, 0.25, 0.75, "10 of 20"), Interval("twin/x", 1.0, 0.8, 1.0, "4 of 4", surrogate=True)]
     )
     root = parse(svg)
-    ticks = {text.text: float(text.get("x", "nan")) for text in root.iter("text") if (text.text or "").endswith(" %")}
-    zero, full = ticks["0 %"], ticks["100 %"]
+    marks = {text.text: float(text.get("x", "nan")) for text in root.iter("text") if (text.text or "").endswith(" %")}
+    zero, full = marks["0 %"], marks["100 %"]
     spans = [line for line in root.iter("line") if line.get("stroke-width") == "2.5"]
     assert [line.get("stroke") for line in spans] == [BLUE, ORANGE]
     ends = [(float(line.get("x1", "nan")), float(line.get("x2", "nan"))) for line in spans]
@@ -104,11 +104,11 @@ def test_values_that_are_not_finite_are_left_out():
 
 @given(st.floats(-1e9, 1e9), st.floats(1e-6, 1e9))
 def test_ticks_are_few_and_cover_the_range(low, span):
-    ticks = ticks(low, low + span)
-    assert 2 <= len(ticks) <= 9
-    step = ticks[1] - ticks[0]
-    assert ticks[0] <= low + 1e-6 * max(1, abs(low))
-    assert ticks[-1] >= low + span - 1e-6 * max(step, abs(low), span)
+    found = ticks(low, low + span)
+    assert 2 <= len(found) <= 9
+    step = found[1] - found[0]
+    assert found[0] <= low + 1e-6 * max(1, abs(low))
+    assert found[-1] >= low + span - 1e-6 * max(step, abs(low), span)
 
 
 def test_log_ticks_are_round_and_cover_the_range():
