@@ -14,10 +14,14 @@ from typing import Any
 from handful import InputError, JobError
 from pipelines.metrics.success import stage_progress
 from pipelines.statistics import wilson_interval
+from policies.execution import REASONS
 from scenes.outcome import Outcome
 from trajectories.canonical import write_whole
 
 TABLE = "episodes.jsonl"
+
+# Columns of the control steps in which an arm was held, by reason.
+HELD = tuple(f"held_{reason}" for reason in REASONS)
 
 
 def read_table(path: Path) -> list[dict[str, Any]]:
@@ -137,6 +141,7 @@ def summary(domain: str, task: str, stages: Sequence[str], rows: Sequence[Mappin
             for name, share in zip(stages, shares, strict=True)
         },
         "asked": by_object(rows),
+        "control": {name: sum(row.get(name, 0) for row in rows) for name in ("steps", "clipped", *HELD)},
     }
 
 

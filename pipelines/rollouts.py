@@ -14,7 +14,7 @@ import mujoco
 from handful import InputError
 from pipelines.clips import save_videos
 from pipelines.configuration import resolve, to_plain
-from pipelines.episodes import TABLE, EpisodeTable, alone, summary
+from pipelines.episodes import HELD, TABLE, EpisodeTable, alone, summary
 from pipelines.leaks import scene_leaks, training_leaks
 from pipelines.measures import stage_names
 from pipelines.progress import Reporter
@@ -92,7 +92,7 @@ class Evaluator:
         embodiment: the robot.
 
     Raises:
-        InputError: there is no policy, or it is for another robot or other cameras.
+        InputError: there is no policy, it is for another robot or other cameras, or cannot be carried out like that.
     """
 
     def __init__(
@@ -108,6 +108,7 @@ class Evaluator:
         workspace = build_workspace(task, embodiment)
         self.policy = Policy.load(run)
         _check_policy(self.policy, workspace)
+        config.pace(self.policy)
         self.task, self.seed, self.config, self.progress = task, seed, config, progress
         self.folder, self.stages = Path(out), stage_names(workspace.task)
         self.settings = _settings(self.policy, workspace, task, seed, config)
@@ -180,6 +181,13 @@ class Evaluator:
             summary(condition.name, self.task, self.stages, self.table.of(condition.name, episodes))
             for condition in conditions
         ]
+        for result in results:
+            stopped = {name.removeprefix("held_"): result["control"][name] for name in HELD if name != "held_waiting"}
+            if any(stopped.values()):
+                causes = ", ".join(f"{name.replace('_', ' ')} {count:,}" for name, count in stopped.items() if count)
+                steps = f"{sum(stopped.values()):,} of {result['control']['steps']:,} control steps"
+                self.notes.append(f"in {result['domain']} the arm was held in {steps}: {causes}")
+                self.progress.say(f"note: {self.notes[-1]}")
         whole = {"results": results, "notes": self.notes, **more}
         write_whole(self.folder / "results.json", (json.dumps(whole, indent=1) + "\n").encode())
         self.table.write_csv()

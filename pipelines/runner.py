@@ -8,7 +8,10 @@ from typing import Any
 import numpy as np
 
 from handful import InputError, random_stream
+from pipelines.arms import Arms
+from pipelines.deciding import Decider, joint_limits
 from pipelines.measures import Measures, asked_role
+from policies.execution import Mode, Pace
 from policies.policy import Policy
 from scenes.domains import Domain
 from scenes.monitor import Monitor
@@ -18,10 +21,8 @@ from scenes.sensing import measure_joints, seen_steps
 from scenes.task import Sentences, Task
 from scenes.workspace import Workspace
 from sim.batch import BatchSim
-from sim.kinematics import solve_inverse
 from sim.rendering import FrameRenderer
 from trajectories.photometric import Photometric
-from trajectories.poses import pose_features
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,18 @@ class RolloutConfig:
     batch: int = 32
     # Actions of a chunk to carry out before looking again; 0: as many as the policy was trained for.
     execute: int = 0
+    # Whether the arm waits for decisions (synchronous), or goes on with the chunk it has (asynchronous).
+    execution: Mode = "synchronous"
+    # What a decision takes [control steps].
+    delay: int = 0
+    # Asynchronous: over so many actions after a switch, motion passes from the old chunk to the new one.
+    blend: int = 0
+    # A chunk is not carried out further than so many steps after its look, and the arm held; 0: as far as it reaches.
+    stale: int = 0
+    # Whether commands are kept within the robot's limits of position and speed.
+    limits: bool = True
+    # Largest acceleration of each joint [rad/s^2]; 0: any.
+    acceleration: float = 0.0
     # A chunk that leads less far than this from the last command, on average, is not carried out [m]: an arm at rest
     # stays at rest. The gripper obeys all the same.
     rest: float = 0.012
@@ -49,6 +62,22 @@ class RolloutConfig:
         for name in ("batch", "threads"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} must be at least 1, got {getattr(self, name)}")
+        for name in ("execute", "delay", "acceleration"):
+            if not getattr(self, name) >= 0:
+                raise InputError(f"{name} must not be negative, got {getattr(self, name)}")
+        if self.acceleration and not self.limits:
+            raise InputError("acceleration is one of the limits; it needs limits=true")
+
+    def pace(self, policy: Policy) -> Pace:
+        """How a policy's chunks follow each other.
+
+        Raises:
+            InputError: they cannot: its chunks are too short.
+        """
+        execute = self.execute or policy.execute
+        pace = Pace(self.execution, policy.horizon, execute, self.blend, self.stale)
+        pace.require(self.delay)
+        return pace
 
 
 @dataclass(frozen=True)
@@ -139,7 +168,8 @@ class Rollout:
         self.drawn = [self.camera.draw(stream) for stream in self.sensor]
         self.has_noise = self.camera != Photometric()
         known = policy.preparer.domains
-        self.domain = condition.told if config.tell_domain and condition.told in known else None
+        told = condition.told if config.tell_domain and condition.told in known else None
+        self.decider = Decider(policy, workspace.embodiment, told, config.rest)
         self.states: list[list[np.ndarray]] = [[] for _ in scenes]
 
     def run(self) -> list[dict[str, Any]]:
@@ -147,26 +177,22 @@ class Rollout:
         load_scenes(self.sim, self.workspace, self.lanes, self.scenes)
         self.monitor.begin(self.lanes, self.scenes)
         self.measures.begin(self.lanes)
-        self.command = self.sim.joint_position(self.lanes)
-        execute = self.config.execute or self.policy.execute
+        start = np.concatenate([self.sim.joint_position(self.lanes), np.ones((len(self.lanes), 1))], axis=1)
+        limits = joint_limits(self.workspace.embodiment, self.config.acceleration) if self.config.limits else None
+        pace = self.config.pace(self.policy)
+        self.arms = Arms(pace, self.config.delay, start, limits, 1 / self.sim.timing.rate)
         height, width = next(iter(self.policy.resolution.values()))
         models = [self.sim.batch.get_model(lane) for lane in self.lanes]
         with FrameRenderer(self.workspace.model, height, width) as renderer:
-            for start in range(0, self.workspace.task.horizon, execute):
+            for now in range(self.workspace.task.horizon):
                 ids = self._undecided()
                 if len(ids) == 0:
                     break
-                chunk = self._decide(ids, renderer, models)
-                for t in range(min(execute, self.workspace.task.horizon - start)):
-                    rows = [r for r, i in enumerate(ids) if self.monitor.outcome[i] is None]
-                    if not rows:
-                        break
-                    now = ids[rows]
-                    self.command[now] = chunk[rows, t, :-1]
-                    for i in now:
-                        self.states[i].append(self.sim.state[i].copy())
-                    self.sim.step(now, chunk[rows, t])
-                    self.measures.update(now, self.monitor.update(now))
+                action = self.arms.step(ids, now, lambda looking: self._decide(looking, renderer, models))
+                for i in ids:
+                    self.states[i].append(self.sim.state[i].copy())
+                self.sim.step(ids, action)
+                self.measures.update(ids, self.monitor.update(ids))
         self.monitor.give_up(self._undecided())
         return [self._record(int(lane)) for lane in self.lanes]
 
@@ -182,41 +208,14 @@ class Rollout:
                 seen = {c: self.camera.apply(f[None], self.drawn[i], self.sensor[i])[0] for c, f in seen.items()}
             for camera, frame in seen.items():
                 images[camera].append(frame)
-        joints = measure_joints(self.sim, ids, [self.scenes[i] for i in ids], [self.sensor[i] for i in ids])
-        tool = self.workspace.embodiment.chain.forward(joints)
-        opening = self.sim.gripper_opening(ids)
-        proprio = np.concatenate([joints, opening[:, None], pose_features(tool)], axis=1).astype(np.float32)
-        size = (self.policy.horizon, self.policy.noise_size(self.workspace.embodiment.name))
-        noise = np.stack([self.noise[i].standard_normal(size, dtype=np.float32) for i in ids])
-        actions = self.policy.act(
+        return self.decider(
             {camera: np.stack(frames) for camera, frames in images.items()},
-            proprio,
+            measure_joints(self.sim, ids, [self.scenes[i] for i in ids], [self.sensor[i] for i in ids]),
+            self.sim.gripper_opening(ids),
             [self.scenes[i].instruction for i in ids],
-            self.workspace.embodiment.name,
-            self.domain,
-            noise,
+            self.arms.command[ids, :-1],
+            np.stack([self.noise[i].standard_normal(self.decider.noise_shape, dtype=np.float32) for i in ids]),
         )
-        chunk = self._to_joints(joints, actions) if self.policy.action_space == "tool_delta" else actions.astype(float)
-        return self._at_rest(ids, chunk)
-
-    def _at_rest(self, ids: np.ndarray, chunk: np.ndarray) -> np.ndarray:
-        """The chunk (n, horizon, J + 1), with the last command in place of motion that is not worth its while."""
-        chain = self.workspace.embodiment.chain
-        here = chain.forward(self.command[ids])[:, :3]
-        way = chain.forward(chunk[..., :-1])[..., :3].mean(axis=1) - here
-        still = np.linalg.norm(way, axis=1) < self.config.rest
-        chunk[still, :, :-1] = self.command[ids[still], None]
-        return chunk
-
-    def _to_joints(self, joints: np.ndarray, actions: np.ndarray) -> np.ndarray:
-        """Joint targets (n, horizon, J + 1) of tool-pose actions (n, horizon, 8), each solved from the one before."""
-        robot = self.workspace.embodiment
-        result = np.empty((*actions.shape[:2], len(robot.joints) + 1))
-        current = joints
-        for t in range(actions.shape[1]):
-            current = solve_inverse(robot.chain, actions[:, t, :7].astype(float), current, current).q
-            result[:, t, :-1], result[:, t, -1] = current, actions[:, t, 7]
-        return result
 
     def _looked_at(self, lane: int) -> np.ndarray:
         """The state that a lane's cameras show now: the present one, unless they are late."""
@@ -241,6 +240,7 @@ class Rollout:
             "steps": len(self.states[lane]),
             **self.measures.row(lane, outcome is Outcome.SUCCESS),
             "goal_ever_met": bool(self.monitor.met[lane]),
+            **self.arms.row(lane),
             # Two rollouts with the same one are one rollout, however often it was run.
             "digest": hashlib.sha256(b"".join(states)).hexdigest()[:16] if states else "",
         }

@@ -130,6 +130,15 @@ def test_output_that_is_not_finite_is_an_error(run):
         policy.act(**make_input(2))
 
 
+def test_a_row_that_is_not_finite_can_be_told_apart_and_spoils_no_other(run):
+    policy, given = Policy.load(run), make_input(3)
+    good = policy.act(**given)
+    given["noise"][1, 0, 0] = np.nan
+    found = policy.act(**given, finite=False)
+    assert np.isnan(found[1]).all()
+    np.testing.assert_array_equal(found[[0, 2]], good[[0, 2]])
+
+
 def test_a_folder_without_checkpoint_is_refused(tmp_path):
     with pytest.raises(InputError, match="holds no checkpoint; train one with"):
         Policy.load(tmp_path)
