@@ -50,19 +50,31 @@ def to_network(images: Tensor, size: int) -> Tensor:
     return nnf.interpolate(x, (size, size), mode="bilinear", align_corners=False)
 
 
-def augmented(images: Tensor, size: int, config: AugmentConfig, generator: torch.Generator) -> Tensor:
-    """The same, with random changes drawn from the generator (one on the CPU, whatever device the images are on)."""
-    x = _reduced(images, size)
-    b = len(x)
+@dataclass
+class Changes:
+    """What is changed about each of B images; drawn apart from being applied, on the CPU and for all rows at once."""
+
+    frame: Tensor  # (B, 2, 3) where to look it up, affine
+    gain: Tensor  # (B, 3, 1, 1)
+    offset: Tensor  # (B, 1, 1, 1)
+
+
+def draw_changes(rows: int, config: AugmentConfig, generator: torch.Generator) -> Changes:
+    """Random changes of so many images."""
 
     def uniform(limit: float, *shape: int) -> Tensor:
-        return (torch.rand(b, *shape, generator=generator) * 2 - 1) * limit
+        return (torch.rand(rows, *shape, generator=generator) * 2 - 1) * limit
 
-    frame = torch.zeros(b, 2, 3)
+    frame = torch.zeros(rows, 2, 3)
     frame[:, 0, 0] = frame[:, 1, 1] = 1 + uniform(config.zoom)
     frame[:, :, 2] = 2 * uniform(config.shift, 2)
     gain = (1 + uniform(config.contrast, 1, 1, 1)) * (1 + uniform(config.tint, 3, 1, 1))
-    offset = uniform(config.brightness, 1, 1, 1)
-    grid = nnf.affine_grid(frame.to(x.device), [b, 3, size, size], align_corners=False)
+    return Changes(frame, gain, uniform(config.brightness, 1, 1, 1))
+
+
+def changed(images: Tensor, size: int, changes: Changes) -> Tensor:
+    """(B, H, W, 3) uint8 to (B, 3, size, size) float32 in [0, 1], with changes that lie on the same device."""
+    x = _reduced(images, size)
+    grid = nnf.affine_grid(changes.frame, [len(x), 3, size, size], align_corners=False)
     x = nnf.grid_sample(x, grid, padding_mode="border", align_corners=False)
-    return x.mul_(gain.to(x.device)).add_(offset.to(x.device)).clamp_(0, 1)
+    return x.mul_(changes.gain).add_(changes.offset).clamp_(0, 1)

@@ -3,7 +3,7 @@
 import dataclasses
 import types
 import typing
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -18,8 +18,16 @@ from policies.normalisation import ACTION_SPACES, ActionSpace
 from policies.sizes import ModelConfig
 from trajectories.residence import RESIDENCES, Residence
 
-# How samples reach the network, not which: a run may go on with others.
-_WITHOUT_EFFECT = ("resident", "loader_threads")
+# How samples reach the network, not which, and who is told: a run may go on with others.
+_WITHOUT_EFFECT = ("resident", "loader_threads", "log")
+# What fine-tuning may change of the run it starts from; the rest decides what the weights mean.
+_FREE = (
+    *("augment", "action", "waypoint_weight", "flow_times", "time_law", "batch_size", "accumulate", "minutes"),
+    *("steps", "learning_rate", "final_rate", "warmup", "weight_decay", "clip", "ema", "proprio_noise"),
+    *("proprio_dropout", "domain_dropout", "word_dropout", "validation_fraction", "checkpoints", "choose", "freeze"),
+    *("base_statistics", "normalisation", "seed", "threads", "device", "precision", "compile", "execute"),
+    *("euler_steps", "smoothing", *_WITHOUT_EFFECT),
+)
 
 PRESETS = Path(__file__).parent.parent / "configs" / "policy"
 
@@ -61,6 +69,12 @@ class TrainConfig:
     smoothing: int = 3
     # Samples per step.
     batch_size: int = 128
+    # Parts that a batch is computed in, one after the other, where it does not fit the memory as a whole.
+    accumulate: int = 1
+    # Numbers of the forward pass: "fp32", or "bf16" where that loses nothing (autocast); "auto": bf16 on a CUDA device.
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    # Whether the loss is compiled (torch.compile): "auto" where it has been seen to pay; see docs/training.md.
+    compile: Literal["auto", "on", "off"] = "auto"
     # Training time [minutes], with a schedule that ends when they do; null: `steps` decides, reproducibly.
     minutes: float | None = None
     # Training steps, where `minutes` is null.
@@ -95,6 +109,14 @@ class TrainConfig:
     loader_threads: int = 1
     # Validations and checkpoints over the run, evenly spaced; the last is at the end.
     checkpoints: int = 5
+    # The checkpoint that is the policy: the "last", or the "best" of those that were evaluated in training.
+    choose: Literal["last", "best"] = "last"
+    # Modules that keep their weights, e.g. "prefix" or "prefix.eyes".
+    freeze: tuple[str, ...] = ()
+    # In fine-tuning, statistics of robots that the run it starts from knows: "keep" them, or "refit" all to the data.
+    base_statistics: Literal["keep", "refit"] = "keep"
+    # Where the log goes beside log.jsonl: "tensorboard", or "wandb", too, which has to be installed.
+    log: Literal["tensorboard", "wandb"] = "tensorboard"
     # Of the initial weights and of every draw in training.
     seed: int = 0
     # Processor threads, 0 = all cores.
@@ -109,6 +131,11 @@ class TrainConfig:
             "time_law": TIME_LAWS,
             "device": ("auto", "cpu", "cuda"),
             "resident": RESIDENCES,
+            "precision": ("auto", "fp32", "bf16"),
+            "compile": ("auto", "on", "off"),
+            "choose": ("last", "best"),
+            "base_statistics": ("keep", "refit"),
+            "log": ("tensorboard", "wandb"),
         }
         for name, valid in choices.items():
             if getattr(self, name) not in valid:
@@ -122,6 +149,7 @@ class TrainConfig:
             "steps",
             "checkpoints",
             "loader_threads",
+            "accumulate",
         ):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} must be at least 1, got {getattr(self, name)}")
@@ -143,6 +171,8 @@ class TrainConfig:
         ):
             if not getattr(self, name) >= 0:
                 raise InputError(f"{name} must not be negative, got {getattr(self, name)}")
+        if self.batch_size % self.accumulate:
+            raise InputError(f"accumulate must divide batch_size, {self.batch_size}, got {self.accumulate}")
         if self.minutes is not None and not self.minutes > 0:
             raise InputError(f"minutes must be positive, got {self.minutes}")
         if not 0 <= self.smoothing < self.horizon:
@@ -170,13 +200,27 @@ class TrainConfig:
 
     def differences(self, other: "TrainConfig") -> list[str]:
         """Fields that differ, as "name: this -> other"; not those that change nothing of the result."""
+        return self._differences(other, _WITHOUT_EFFECT)
+
+    def fixed_differences(self, other: "TrainConfig") -> list[str]:
+        """The same for the fields that fine-tuning cannot change."""
+        return self._differences(other, _FREE)
+
+    def _differences(self, other: "TrainConfig", ignored: Sequence[str]) -> list[str]:
         mine, theirs = _flatten(self.to_json()), _flatten(other.to_json())
-        names = [name for name in mine if name not in _WITHOUT_EFFECT]
+        names = [name for name in mine if name not in ignored and name.partition(".")[0] not in ignored]
         return [f"{name}: {mine[name]} -> {theirs[name]}" for name in names if mine[name] != theirs[name]]
 
 
-def load_config(preset: str = "small", overrides: Sequence[str] = ()) -> TrainConfig:
-    """A preset with overrides, each "a.b=c".
+def load_config(
+    preset: str = "small", overrides: Sequence[str] = (), base: Mapping[str, Any] | None = None
+) -> TrainConfig:
+    """A preset, or the configuration of another run, with overrides, each "a.b=c".
+
+    Args:
+        preset: its name.
+        overrides: what differs from it.
+        base: the JSON of another run's configuration, to be taken in the preset's stead.
 
     Raises:
         InputError: unknown preset or key, or a value that does not fit.
@@ -188,7 +232,8 @@ def load_config(preset: str = "small", overrides: Sequence[str] = ()) -> TrainCo
         if "=" not in text:
             raise InputError(f"an override is written key=value, got '{text}'")
     try:
-        merged = OmegaConf.merge(OmegaConf.load(presets[preset]), OmegaConf.from_dotlist(list(overrides)))
+        start = OmegaConf.load(presets[preset]) if base is None else OmegaConf.create(dict(base))
+        merged = OmegaConf.merge(start, OmegaConf.from_dotlist(list(overrides)))
         record = OmegaConf.to_container(merged, resolve=True)
     except (OmegaConfBaseException, ValueError) as error:
         raise InputError(f"the overrides {' '.join(overrides)} cannot be read: {str(error).splitlines()[0]}") from error

@@ -143,13 +143,14 @@ class Blend:
         height, width, _ = self.sources[0].store.row_shape(f"images/{camera}")
         return height, width
 
-    def batch(self, step: int, size: int, split: Split = "train") -> Batch:
+    def batch(self, step: int, size: int, split: Split = "train", part: slice = slice(None)) -> Batch:
         """The windows of one step: those number step * size to (step + 1) * size - 1 of the blend.
 
         Args:
             step: index of the batch, >= 0.
             size: number of windows, >= 1.
             split: the episodes to draw from.
+            part: only these rows of them, for one of several processes that share the work.
 
         Raises:
             InputError: a store has no episode in the split.
@@ -159,8 +160,9 @@ class Blend:
             raise InputError(f"unknown split '{split}'; there is: {', '.join(_SPLITS)}")
         if step < 0 or size < 1:
             raise InputError(f"a batch needs a step of at least 0 and a size of at least 1, got {step} and {size}")
-        source, position = self._mix.locate(step * size, size)
-        episode, moment = np.empty(size, np.int64), np.empty(size, np.int64)
+        texts = self._generator(_TEXT, _SPLITS.index(split), step, size).random(size)[part]
+        source, position = (drawn[part] for drawn in self._mix.locate(step * size, size))
+        episode, moment = np.empty(len(source), np.int64), np.empty(len(source), np.int64)
         pieces = []
         for number in np.unique(source).tolist():
             rows = np.flatnonzero(source == number)
@@ -172,7 +174,6 @@ class Blend:
         frames = self._frames(source, episode, moment)
         kept = self._kept
         batch = kept.windows(frames) if isinstance(kept, Shelf) else self._streamed(kept, split, frames, pieces)
-        texts = self._generator(_TEXT, _SPLITS.index(split), step, size).random(size)
         return self._told(batch, source, episode, moment, texts)
 
     def validation(self, source: int, size: int = 64) -> Iterator[Batch]:

@@ -11,7 +11,9 @@ from safetensors.torch import load_file
 
 from handful import InputError, JobError
 from policies import checkpoint
+from policies.candidates import Evaluation, Rate
 from policies.config import TrainConfig, load_config
+from policies.optimiser import learning_rate
 from policies.train import Trainer, train
 from tests.policies.toy_world import ToyBlend
 from trajectories import Episode, EpisodeMeta, Source, Store, order
@@ -143,13 +145,14 @@ def test_a_finished_run_is_returned_as_it_is(episodes, tmp_path):
 def test_the_average_follows_the_weights_with_a_warm_up(episodes, tmp_path):
     trainer = make_trainer(episodes, tmp_path, "ema=0.5")
     name = "prefix.plan"
-    expected = trainer.average.state_dict()[name].clone()
+    average = trainer.state.average
+    expected = average.state_dict()[name].clone()
     for step in range(4):
-        trainer._step(trainer.preparer.prepare(trainer.blend.batch(step, 4)), 1e-2)
-        trainer.step += 1
+        trainer._step(trainer._prepared(step), 1e-2)
+        trainer.state.counters.step += 1
         decay = min(0.5, (1 + step) / (10 + step))
         expected = decay * expected + (1 - decay) * trainer.network.state_dict()[name]
-    torch.testing.assert_close(trainer.average.state_dict()[name], expected)
+    torch.testing.assert_close(average.state_dict()[name], expected)
     assert (expected != trainer.network.state_dict()[name]).any()
 
 
@@ -171,10 +174,10 @@ def test_padded_action_steps_do_not_change_a_step(episodes, tmp_path):
     results = []
     for value in (0.0, 9.0):
         trainer = make_trainer(episodes, tmp_path / str(value))
-        sample = trainer.preparer.prepare(trainer.blend.batch(0, 4))
-        sample.valid[:, 3:] = False
-        sample.actions[:, 3:] = value
-        results.append(trainer._step(sample, 1e-3))
+        step = trainer._prepared(0)
+        step.sample.valid[:, 3:] = False
+        step.sample.actions[:, 3:] = value
+        results.append(trainer._step(step, 1e-3))
     torch.testing.assert_close(results[0], results[1])
 
 
@@ -182,8 +185,8 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_checkpoint(episod
     trainer = make_trainer(episodes, tmp_path)
     batch = trainer.blend.batch
 
-    def poisoned(step: int, size: int) -> dict:
-        drawn = batch(step, size)
+    def poisoned(step: int, size: int, part: slice) -> dict:
+        drawn = batch(step, size, part)
         if step == 5:
             drawn["action_tool"][:, 0, 0] = np.nan
         return drawn
@@ -208,7 +211,7 @@ def test_a_budget_in_minutes_is_kept(episodes, tmp_path):
     result = trainer.run()
     assert result.steps > 1
     assert 3.0 <= result.seconds < 20.0
-    assert trainer._learning_rate(1.0) == pytest.approx(0.02 * 1e-3)
+    assert learning_rate(trainer.config, 1.0) == pytest.approx(0.02 * 1e-3)
 
 
 def test_evaluation_gets_the_policy_and_its_answer_is_logged(episodes, tmp_path):
@@ -216,11 +219,11 @@ def test_evaluation_gets_the_policy_and_its_answer_is_logged(episodes, tmp_path)
 
     def evaluate(policy, step):
         asked.append((policy.horizon, step))
-        return {"success": 0.25}
+        return {"lift": Rate(1, 4)}
 
-    make_trainer(episodes, tmp_path).run(evaluate=evaluate)
+    make_trainer(episodes, tmp_path).run(evaluation=Evaluation(evaluate, ("lift",)))
     assert asked == [(6, 4), (6, 8)]
-    assert [x["evaluation"] for x in log_lines(tmp_path) if "evaluation" in x] == [{"success": 0.25}] * 2
+    assert [x["evaluation"] for x in log_lines(tmp_path) if "evaluation" in x] == [{"lift": 0.25}] * 2
 
 
 def test_the_checkpoint_says_what_it_is(episodes, tmp_path):

@@ -185,8 +185,10 @@ class ToyBlend:
     """Recorded episodes behind the loader's `Blend` interface; the last tenth is held out."""
 
     def __init__(self, episodes: list[dict[str, np.ndarray]], span: int, seed: int = 0, path: str = "toy"):
-        self.seed, self.span = seed, span
+        self.seed, self.span, self.scheduled = seed, span, False
         lengths = np.array([len(e["action"]) for e in episodes])
+        self.lengths = lengths
+        self.moment = np.concatenate([np.arange(n) for n in lengths])
         self.last = np.repeat(np.cumsum(lengths) - 1, lengths)
         self.episode = np.repeat(np.arange(len(lengths)), lengths)
         self.arrays = {k: np.concatenate([e[k] for e in episodes]) for k in (*CAMERAS, "proprio", "action")}
@@ -197,6 +199,8 @@ class ToyBlend:
             SimpleNamespace(
                 path=path,
                 share=1.0,
+                first_share=1.0,
+                last_share=1.0,
                 sentences=sorted(set(self.instructions)),
                 domains=["sim"],
                 store=SimpleNamespace(plan_digest="0" * 64),
@@ -210,9 +214,9 @@ class ToyBlend:
         height, width = self.arrays[camera].shape[1:3]
         return height, width
 
-    def batch(self, step: int, size: int) -> dict[str, Any]:
+    def batch(self, step: int, size: int, part: slice = slice(None)) -> dict[str, Any]:
         rng = np.random.default_rng([self.seed, step])
-        return self._gather(self.train[rng.integers(len(self.train), size=size)])
+        return self._gather(self.train[rng.integers(len(self.train), size=size)[part]])
 
     def survey(self, windows: int) -> Iterator[dict[str, Any]]:
         frames = self.train[:: max(1, len(self.train) // windows)]
@@ -235,6 +239,8 @@ class ToyBlend:
             "action": action,
             "action_tool": np.concatenate([action[..., :3], turn, action[..., 3:]], -1),
             "action_mask": mask,
+            "subtask": (self.arrays["proprio"][frames, 3] < 0.5).astype(np.int64),
+            "progress": (self.moment[frames] / self.lengths[self.episode[frames]]).astype(np.float32),
             "instruction": [self.instructions[i] for i in self.episode[frames]],
             "embodiment": ["toy"] * len(frames),
             "domain": ["sim"] * len(frames),

@@ -104,6 +104,15 @@ def test_batches_of_any_size_are_cut_from_one_sequence(sources):
     np.testing.assert_array_equal(np.concatenate(small), blend.batch(0, 120)["images/wrist"])
 
 
+def test_rows_of_a_batch_can_be_made_alone(sources):
+    blend = Blend(sources, SPEC, seed=5, resident="stream")
+    whole = blend.batch(3, 12)
+    halves = [blend.batch(3, 12, part=slice(start, start + 6)) for start in (0, 6)]
+    assert halves[0]["instruction"] + halves[1]["instruction"] == whole["instruction"]
+    for key in ("images/wrist", "proprio", "action", "source", "progress"):
+        np.testing.assert_array_equal(np.concatenate([half[key] for half in halves]), whole[key])
+
+
 @pytest.fixture
 def small_pools(monkeypatch):
     """Pools of two blocks, so that small stores have several; chunks of images have 32 rows, one block."""
