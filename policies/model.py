@@ -23,6 +23,7 @@ from policies.heads import Draws, make_head
 from policies.prefix import KeypointPrefix, Observation, Prefix
 from policies.samples import Sample
 from policies.sizes import Interface, ModelConfig
+from policies.stage import Stage, StageHead
 
 # The order in which initial weights are drawn, by the start of their names; all others follow. A seed keeps its weights
 # while modules move and optional ones come and go.
@@ -52,7 +53,8 @@ class Losses:
 
     # The weighted sum.
     total: Tensor
-    # Its parts, before they are weighted: "head", the loss of the actions; "waypoint", where there are waypoints.
+    # Its parts, before they are weighted: "head", the loss of the actions; "waypoint", where there are waypoints;
+    # "subtask" and "progress", where sentences of subtasks are known.
     parts: dict[str, Tensor]
 
 
@@ -69,6 +71,8 @@ class VLA(nn.Module):
         horizon: int,
         waypoints: int = 0,
         waypoint_weight: float = 0.5,
+        subtasks: int = 0,
+        stage_weight: float = 0.1,
         flow_times: int = 4,
         time_law: TimeLaw = "beta",
         seed: int = 0,
@@ -85,6 +89,8 @@ class VLA(nn.Module):
             horizon: H, actions per chunk.
             waypoints: future tool positions that the auxiliary head predicts, 0 for none.
             waypoint_weight: weight of its loss.
+            subtasks: sentences of subtasks that it can say, 0 for none; see `policies.stage`.
+            stage_weight: weight of the losses of saying them and of telling the progress.
             flow_times: drawn per sample in training; the observation is encoded once for all of them.
             time_law: the law they follow.
             seed: of the initial weights.
@@ -97,11 +103,12 @@ class VLA(nn.Module):
         self.embodiments = dict(embodiments)
         self.action_size = max(e.action for e in embodiments.values())
         self.head = make_head(config, flow_times, time_law)
-        self.waypoint_weight = waypoint_weight
+        self.waypoint_weight, self.stage_weight = waypoint_weight, stage_weight
         self.prefix = prefix or KeypointPrefix(config, cameras, embodiments, domains, vocabulary)
         outputs, reads = self.head.outputs, self.head.reads_actions
         self.expert = Expert(config, self.prefix.width, embodiments, horizon, outputs, reads)
         self.waypoints: nn.Linear | None = nn.Linear(config.width, 3 * waypoints) if waypoints else None
+        self.stage = StageHead(config.width, subtasks, config.stage_teaches) if subtasks else None
         # Which numbers each embodiment's actions have.
         sizes = torch.tensor([e.action for e in embodiments.values()])
         self.register_buffer("numbers", torch.arange(self.action_size) < sizes[:, None], persistent=False)
@@ -141,7 +148,8 @@ class VLA(nn.Module):
     @property
     def loss_names(self) -> tuple[str, ...]:
         """Names of the parts of the loss, in order."""
-        return ("head",) if self.waypoints is None else ("head", "waypoint")
+        waypoint = () if self.waypoints is None else ("waypoint",)
+        return ("head", *waypoint, *(() if self.stage is None else ("subtask", "progress")))
 
     def draw(self, sample: Sample, generator: torch.Generator) -> Draws:
         """The random numbers of one training step, from a generator on the CPU."""
@@ -161,6 +169,10 @@ class VLA(nn.Module):
         if self.waypoints is not None:
             parts["waypoint"] = nnf.smooth_l1_loss(self.foretell(context), sample.waypoints)
             total = total + self.waypoint_weight * parts["waypoint"]
+        if self.stage is not None:
+            told = self.stage.losses(context.summary, sample.subtask, sample.progress)
+            parts |= told
+            total = total + self.stage_weight * (told["subtask"] + told["progress"])
         return Losses(total, parts)
 
     @torch.no_grad()
@@ -200,6 +212,12 @@ class VLA(nn.Module):
         if self.waypoints is None:
             raise InputError("this policy has no waypoint head; give `waypoints` when it is built")
         return self.waypoints(context.summary).unflatten(-1, (-1, 3))
+
+    def tell(self, context: Context) -> Stage:
+        """What is being done, and how far it is."""
+        if self.stage is None:
+            raise InputError("this policy tells no stage: its data has no sentences of subtasks")
+        return self.stage(context.summary)
 
     @torch.no_grad()
     def decode(self, context: Context, noise: Tensor, steps: int) -> Tensor:

@@ -149,13 +149,13 @@ class Normaliser:
         return self.action_mean.shape[1]
 
     def proprio(self, values: np.ndarray) -> np.ndarray:
-        """Proprioception (B, P) in network numbers, float32.
+        """Proprioception (B, P), or (B, T, P) with a history, in network numbers, float32.
 
         Raises:
             InputError: another number of columns, or values that are not finite.
         """
         values = np.asarray(values)
-        if values.ndim != 2 or values.shape[1] != self.proprio_size:
+        if values.ndim not in (2, 3) or values.shape[-1] != self.proprio_size:
             raise InputError(f"proprio must be (B, {self.proprio_size}), got {values.shape}")
         if not np.isfinite(values).all():
             raise InputError("proprio holds values that are not finite")

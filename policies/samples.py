@@ -1,7 +1,7 @@
 """From the loader's physical batches to the network's tensors: one way for training, validation and inference."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from torch import Tensor
 from handful import unknown_name
 from policies.language import Vocabulary
 from policies.normalisation import Normaliser
+from policies.stage import Subtasks
 from policies.statistics import RobotStatistics, rows_of
 
 
@@ -26,6 +27,10 @@ class Sample:
     actions: Tensor  # (B, H, A) float32
     valid: Tensor  # (B, H) bool
     waypoints: Tensor  # (B, K, 3) float32
+    subtask: Tensor  # (B,) int64, the sentence of the subtask under way, -1 = not known
+    progress: Tensor  # (B,) float32, share of the episode that is over
+    # With a history, images are (B, T, H, W, 3) and proprio (B, T, P), the oldest first; which are of the episode.
+    history_mask: Tensor | None = None  # (B, T) bool
 
     def to(self, device: torch.device) -> "Sample":
         """The same on a device."""
@@ -37,8 +42,8 @@ class Sample:
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> "Sample":
         images = {camera: change(value) for camera, value in self.images.items()}
-        rest = {f.name: change(getattr(self, f.name)) for f in fields(self) if f.name != "images"}
-        return Sample(images, **rest)
+        rest = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "images"}
+        return Sample(images, **{name: None if value is None else change(value) for name, value in rest.items()})
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,8 @@ class Preparer:
     domains: tuple[str, ...]
     # Steps ahead of the auxiliary head.
     waypoints: tuple[int, ...]
+    # What it can say of subtasks.
+    subtasks: Subtasks = field(default_factory=Subtasks)
 
     def to_json(self) -> dict[str, Any]:
         """The part of a checkpoint's JSON that says what the network's numbers mean."""
@@ -65,6 +72,7 @@ class Preparer:
             **self.statistics.to_json(),
             "domains": list(self.domains),
             "waypoints": list(self.waypoints),
+            "subtasks": self.subtasks.to_json(),
         }
 
     @classmethod
@@ -81,6 +89,7 @@ class Preparer:
             RobotStatistics.from_json(record),
             tuple(record["domains"]),
             tuple(record["waypoints"]),
+            Subtasks.from_json(record["subtasks"]),
         )
 
     @property
@@ -118,9 +127,11 @@ class Preparer:
             rows = np.array([i for i, other in enumerate(pairs) if other == pair])
             normaliser = self.statistics.of(*pair)
             part = rows_of(batch, rows, normaliser.proprio_size - 10)
-            proprio[rows, ..., : normaliser.proprio_size] = normaliser.proprio(part["proprio"])
+            given = batch["proprio"][rows][..., : normaliser.proprio_size]
+            proprio[rows, ..., : normaliser.proprio_size] = normaliser.proprio(given)
             actions[rows, :, : normaliser.action_size] = normaliser.actions(part)
             far[rows] = normaliser.waypoints(part, self.waypoints)
+        subtasks = zip(batch["instruction"], batch["subtask"].tolist(), strict=True)
         return Sample(
             # Already tensors where the data is resident on the device.
             images={camera: torch.as_tensor(batch[f"images/{camera}"]) for camera in self.cameras},
@@ -131,4 +142,7 @@ class Preparer:
             actions=torch.from_numpy(actions),
             valid=torch.from_numpy(np.ascontiguousarray(batch["action_mask"][:, :ahead])),
             waypoints=torch.from_numpy(far),
+            subtask=torch.tensor([self.subtasks.index(*told) for told in subtasks]),
+            progress=torch.from_numpy(batch["progress"]),
+            history_mask=torch.from_numpy(batch["history_mask"]) if "history_mask" in batch else None,
         )

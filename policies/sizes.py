@@ -35,6 +35,8 @@ class ModelConfig:
     expert_layers: int = 3
     # Hidden width of the feed-forward layers, as a multiple of `width`.
     mlp_ratio: int = 2
+    # Whether telling the stage shapes what is seen, or only reads it; see `policies.stage`.
+    stage_teaches: bool = False
     # Actions per token of the expert; divides the horizon.
     patch: int = 4
     # Longest instruction [words].

@@ -141,9 +141,10 @@ def fit_statistics(
 
 
 def rows_of(batch: Mapping[str, Any], rows: np.ndarray, joints: int) -> dict[str, np.ndarray]:
-    """The numbers of some rows of a batch, all of one arm, without the columns that other arms have."""
+    """The numbers of some rows of a batch, all of one arm, without the columns that other arms have; proprio now."""
+    proprio = batch["proprio"][rows][..., : joints + 10]
     return {
-        "proprio": batch["proprio"][rows][..., : joints + 10],
+        "proprio": proprio if proprio.ndim == 2 else proprio[:, -1],
         "action": batch["action"][rows][..., : joints + 1],
         "action_tool": batch["action_tool"][rows],
         "action_mask": batch["action_mask"][rows],

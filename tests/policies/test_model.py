@@ -129,6 +129,8 @@ def two_robots_sample(seen: Observation) -> Sample:
         torch.randn(3, 6, 8, generator=generator),
         torch.ones(3, 6, dtype=torch.bool),
         torch.randn(3, 2, 3, generator=generator),
+        torch.tensor([0, -1, 2]),
+        torch.tensor([0.0, 0.5, 1.0]),
     )
 
 

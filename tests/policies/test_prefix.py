@@ -37,6 +37,8 @@ def make_sample(batch: int, seed: int = 0) -> Sample:
         actions=torch.randn(batch, 6, 4, generator=generator),
         valid=torch.ones(batch, 6, dtype=torch.bool),
         waypoints=torch.randn(batch, 2, 3, generator=generator),
+        subtask=torch.zeros(batch, dtype=torch.int64),
+        progress=torch.zeros(batch),
     )
 
 
