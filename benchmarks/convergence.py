@@ -25,8 +25,9 @@ import numpy as np
 
 from generators.augment import Engine
 from generators.demos import load_demos
+from pipelines.chunks import CONTROL_RATE
 from pipelines.doctor import cores
-from pipelines.generate import BUNDLED, CONTROL_RATE
+from pipelines.generate import BUNDLED
 from pipelines.statistics import wilson_interval
 from scenes.domains import SIM
 from scenes.monitor import Monitor

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines import generate
+from pipelines.generation_plan import make_plan
 from trajectories import Store
 
 CAMERAS = ("front", "wrist")
@@ -51,21 +52,21 @@ def measure(
     config = generate.configure("handful", CAMERAS, 84, [f"chunk={size}", f"image_codec={codec}"])
     demos = demos if demos is not None else generate.BUNDLED / task
     with tempfile.TemporaryDirectory() as folder:
-        engine = generate._engine(task, str(demos), 0, config)
-        plan = generate.make_plan(task, demos, 0, "handful", config, None, engine)
+        engine = chunks.engine_of(task, str(demos), 0, config)
+        plan = make_plan(task, demos, 0, "handful", config, None, engine)
         path = str(Path(folder) / "store")
         store = Store.create(path, plan)
 
-        def job(index: int, scenes: range) -> generate.ChunkJob:
-            return generate.ChunkJob(index, scenes, task, str(demos), 0, config, path, json.dumps(plan, sort_keys=True))
+        def job(index: int, scenes: range) -> chunks.ChunkJob:
+            return chunks.ChunkJob(index, scenes, task, str(demos), 0, config, path, json.dumps(plan, sort_keys=True))
 
-        generate.make_chunk(job(0, range(4)))
+        chunks.make_chunk(job(0, range(4)))
         store.refresh()
         kept = len(store)
         with TimedCommits() as commits:
             started = time.perf_counter()
             for chunk in range(chunks):
-                generate.make_chunk(job(chunk + 1, range((chunk + 1) * size, (chunk + 2) * size)))
+                chunks.make_chunk(job(chunk + 1, range((chunk + 1) * size, (chunk + 2) * size)))
             seconds = time.perf_counter() - started
         store.refresh()
         size_per_episode = store.bytes / len(store)

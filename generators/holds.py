@@ -7,7 +7,7 @@ lifted in it; and a gripper that opened and lost nothing was not let go of.
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.ndimage import median_filter
+from numpy.lib.stride_tricks import sliding_window_view
 
 from generators.demos import Demo
 from generators.gripper import stretches, without_pulses
@@ -81,7 +81,7 @@ def motion_of(demo: Demo, prop: Prop) -> Motion:
     far = prop.hold_distance(poses, demo.tool[:, :3]) > 2 * _REACH
     noise = _noise(poses[:, :3], far)
     if noise > _NOISY:
-        poses = np.concatenate([median_filter(poses[:, :3], (_WINDOW, 1), mode="nearest"), poses[:, 3:]], axis=1)
+        poses = np.concatenate([_medians(poses[:, :3]), poses[:, 3:]], axis=1)
     # Of its grasps, the one by which this demo comes nearest to holding it.
     grasps = np.unique(np.array(prop.grasps)[:, :3], axis=0)
     points = poses[:, None, :3] + quat_rotate(poses[:, None, 3:], grasps)
@@ -122,6 +122,12 @@ class Handling:
     motion: Motion
     holds: list[Hold]
     failures: list[str]
+
+
+def _medians(positions: Array) -> Array:
+    """Positions (T, 3), each component the median of the steps around it; the ends go on as they are."""
+    padded = np.pad(positions, ((_WINDOW // 2, _WINDOW // 2), (0, 0)), mode="edge")
+    return np.sort(sliding_window_view(padded, _WINDOW, axis=0), axis=-1)[..., _WINDOW // 2]
 
 
 def handling_of(demo: Demo, motion: Motion, name: str, closed: np.ndarray) -> Handling:

@@ -10,19 +10,17 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from pipelines.chunks import ChunkJob
 from trajectories import Store
-
-if TYPE_CHECKING:
-    from pipelines.generate import ChunkJob
 
 # Scenes that are made to see how it goes.
 _SAMPLE = 8
 
 
 def forecast(
-    make: Callable[["ChunkJob"], Any], job: "ChunkJob", plan: dict[str, Any], count: int | None, at_once: int
+    make: Callable[[ChunkJob], Any], job: ChunkJob, plan: dict[str, Any], count: int | None, at_once: int
 ) -> dict[str, Any]:
     """Make a few scenes of a plan and work out the rest.
 

@@ -7,52 +7,45 @@ any number of workers, however often the job was stopped.
 
 import json
 import os
-import tempfile
 import time
-from collections import Counter, deque
-from collections.abc import Iterator
-from contextlib import ExitStack, closing
-from dataclasses import dataclass, field, replace
-from functools import lru_cache
-from itertools import starmap
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import mujoco
 import numpy as np
-import PIL
 
-from generators.augment import Engine, Options
 from generators.coverage import Coverage
-from generators.demos import load_demos
 from generators.options import PLAIN, PlanOptions
-from generators.pilot import Pilot, pilot_of
-from handful import InputError, JobError, __version__, unknown_name
-from pipelines.configuration import project_commit, resolve, to_plain
+from generators.pilot import pilot_of
+from handful import InputError, JobError, unknown_name
+from pipelines.chunks import (
+    CONTROL_RATE,
+    LOSSLESS,
+    PANDA,
+    ChunkJob,
+    GenerationConfig,
+    engine_of,
+    make_chunk,
+    make_records,
+)
+from pipelines.commits import Account, commits
+from pipelines.configuration import resolve, to_plain
 from pipelines.doctor import cores
-from pipelines.executors import check_workers, run_tasks
-from pipelines.faults import Failure, Limits, Queue
+from pipelines.executors import check_workers
+from pipelines.faults import Limits
 from pipelines.forecast import forecast
+from pipelines.generation_plan import continued, make_plan
 from pipelines.pilot import begun_at, flown, fly
 from pipelines.progress import Progress, Reporter
-from pipelines.quarantine import Narrowed, Quarantine, Step, Task, lacking, record_of
-from pipelines.tally import Tally
-from scenes.domains import Domain, get_domain
-from scenes.randomization import get_axis
 from scenes.task import get_task, split_task
-from scenes.twins import require_open
 from scenes.views import check_names
 from scenes.workspace import build_workspace
 from sim.cameras import open_renderer
-from trajectories import Store, open_dataset
-from trajectories.jpeg import parse_quality
+from trajectories import Store
 from trajectories.manifest import QUARANTINED
-from trajectories.views import content_digest
 
 BUNDLED = Path(__file__).resolve().parent.parent / "demos"
-CONTROL_RATE = 20.0
-# The robot unless another is asked for; a plan names others only.
-PANDA = "panda"
 ALGORITHMS = {"handful": PlanOptions(), "plain": PLAIN}
 # With --count: scenes tried per episode wanted before the run is called hopeless.
 _WORST = 20
@@ -61,105 +54,6 @@ _PATIENCE = 300.0
 # A worker is replaced by a fresh one after so many chunks, or where it has grown by so much [bytes].
 _CHUNKS_PER_WORKER = 256
 _GROWTH = 2**30
-# So many chunks on end without a scene that could be made, and it is not the scenes.
-_BARREN = 3
-_LOSSLESS = "lossless"
-
-
-@dataclass(frozen=True)
-class GenerationConfig:
-    """What shapes a data set besides its task, demos and seed."""
-
-    # How segments are chosen, moved, joined and noised; how kept episodes are rendered.
-    engine: Options = field(default_factory=Options)
-    # Scenes per chunk: the unit of work, of retry and of storage.
-    chunk: int = 32
-    # What scenes are drawn from.
-    domain: str = "sim"
-    # Axes that are drawn otherwise than the domain says: axis -> a value, [low, high], or e.g. {choice: [a, b]}.
-    randomization: dict[str, Any] = field(default_factory=dict, hash=False)
-    # How images are stored: "lossless", or "jpeg:Q" with a quality Q of 50 to 100.
-    image_codec: str = _LOSSLESS
-
-    def __post_init__(self) -> None:
-        if self.chunk < 1:
-            raise InputError(f"chunk must be at least 1 scene, got {self.chunk}")
-        require_open(self.domain, "generation")
-        for axis in self.scenes_from().randomization.differences(get_domain(self.domain).randomization):
-            if get_axis(axis).group == "sensor":
-                raise InputError(
-                    f"randomization.{axis} is what a camera does to a frame; frames are stored without it, so that "
-                    "whoever reads them can add it"
-                )
-        if self.image_codec != _LOSSLESS:
-            parse_quality(self.image_codec)
-
-    def scenes_from(self) -> Domain:
-        """What scenes are drawn from: the domain, with the axes that are drawn otherwise."""
-        return get_domain(self.domain, self.randomization)
-
-
-@dataclass(frozen=True)
-class ChunkJob:
-    """Everything a worker needs to make one chunk."""
-
-    index: int
-    scenes: range
-    task: str
-    demos: str
-    seed: int
-    config: GenerationConfig
-    store: str
-    plan: str  # canonical text of the plan; a worker reads it back
-    embodiment: str = PANDA
-    # How it is made where it could not be made whole.
-    narrowed: Narrowed | None = None
-    # The plan's pilot.
-    pilot: Pilot | None = None
-
-
-def make_chunk(job: ChunkJob) -> dict[str, Any]:
-    """Generate one chunk and commit it; returns only its account."""
-    engine = _engine(job.task, job.demos, job.seed, job.config, job.embodiment, job.pilot)
-    narrowed = job.narrowed or Narrowed(())
-    batches = [[scene] for scene in narrowed.scenes] if job.narrowed else [list(job.scenes)]
-    results = [engine.simulate(batch) for batch in batches]
-    records = [record for result in results for record in result.scenes]
-    records = sorted([*records, *starmap(record_of, narrowed.lost)], key=lambda record: record["scene"])
-    episodes = [episode for result in results for episode in result.episodes]
-    dumps = {f"scene_{scene}": arrays for result in results for scene, arrays in result.dumps.items()}
-    with ExitStack() as stack:
-        if narrowed.kept:
-            store = _store(job.store, job.plan)
-        else:
-            # Drawn and written as well: that may be what fails.
-            aside = stack.enter_context(tempfile.TemporaryDirectory(prefix="handful-"))
-            store = Store.create(Path(aside) / "store", json.loads(job.plan))
-        if narrowed.again:
-            store.retract(job.index)
-        store.commit(job.index, stack.enter_context(engine.drawn(episodes)), records, dumps)
-    return {"scenes": records}
-
-
-def make_records(job: ChunkJob) -> list[dict[str, Any]]:
-    """Generate scenes for the records of them alone."""
-    engine = _engine(job.task, job.demos, job.seed, job.config, job.embodiment)
-    return engine.simulate(list(job.scenes)).scenes
-
-
-@lru_cache(maxsize=2)
-def _engine(
-    task: str, demos: str, seed: int, config: GenerationConfig, embodiment: str = PANDA, pilot: Pilot | None = None
-) -> Engine:
-    workspace = build_workspace(task, embodiment, config.engine.physics_step)
-    seeds = load_demos(demos, workspace.task, CONTROL_RATE)
-    return Engine(workspace, seeds, config.scenes_from(), seed, config.engine, pilot)
-
-
-@lru_cache(maxsize=1)
-def _store(path: str, plan: str) -> Store:
-    """The store that a process commits to. It is kept: it knows parts of others that it has looked at."""
-    return Store.create(path, json.loads(plan))
 
 
 def run(
@@ -214,7 +108,7 @@ def run(
     demos = Path(demos) if demos is not None else BUNDLED / split_task(task)[0]
     get_task(task)
     check_cameras(task, cameras, embodiment)
-    engine = _engine(task, str(demos), seed, config, embodiment)
+    engine = engine_of(task, str(demos), seed, config, embodiment)
     plan = make_plan(task, demos, seed, algorithm, config, scenes, engine)
     ahead = config.engine.plan.pilot
     if ahead:
@@ -240,13 +134,13 @@ def run(
     done_before = set(store.committed())
     started_with = kept_scenes(store)
     jobs = _jobs(store, task, demos, seed, config, scenes, count, embodiment)
-    account = _Account(store, count)
+    account = Account(store, count)
     tally = account.tally
     subtasks = [subtask.name for subtask in engine.task.subtasks]
     progress.log = log_path(out)
     resumed = len(done_before) * config.chunk if scenes is not None else started_with
     with progress(f"generate {task}", scenes if scenes is not None else count, resumed) as bar:
-        for said in _commit(jobs, account, done_before, workers, address, bounds):
+        for said in commits(make_chunk, jobs, account, done_before, workers, address, bounds):
             for sentence in said:
                 bar.say(sentence)
             _show(bar, account, count, started_with, subtasks)
@@ -283,7 +177,7 @@ def configure(algorithm: str, cameras: tuple[str, ...], resolution: int, overrid
     plain = to_plain(ALGORITHMS[algorithm])
     preset = [f"engine.plan.{name}={value}" for name, value in plain.items()]
     config = resolve(GenerationConfig, None, [*preset, *overrides])
-    if config.image_codec != _LOSSLESS and not cameras:
+    if config.image_codec != LOSSLESS and not cameras:
         raise InputError(f"image_codec={config.image_codec} has no images to encode; give --cameras as well")
     for name in ("depth", "segmentation"):
         if getattr(config.engine, name) and not cameras:
@@ -304,56 +198,6 @@ def check_cameras(task: str, cameras: tuple[str, ...], embodiment: str = PANDA) 
     check_names(workspace, cameras)
     with open_renderer(workspace.model, 16, 16):
         pass
-
-
-def make_plan(
-    task: str, demos: Path, seed: int, algorithm: str, config: GenerationConfig, scenes: int | None, engine: Engine
-) -> dict[str, Any]:
-    """Everything that decides a data set's content. How many episodes of it are wanted (--count) is no part of it."""
-    versions = {"handful": __version__, "mujoco": mujoco.__version__}
-    robot = engine.workspace.embodiment.name
-    images = {}
-    if config.image_codec != _LOSSLESS:
-        # Another JPEG library may give other bytes.
-        images, versions["pillow"] = {"image_codec": config.image_codec}, PIL.__version__
-    return {
-        "kind": "generation",
-        "task": task,
-        **({} if robot == PANDA else {"embodiment": robot}),
-        "demos": digest_of_demos(demos),
-        "seed": seed,
-        "algorithm": algorithm,
-        "scenes": scenes,
-        "config": _deciding(to_plain(config)),
-        "randomization": config.scenes_from().randomization.to_plain(),
-        **images,
-        "model": engine.workspace.model_hash,
-        "versions": versions,
-        "commit": project_commit(),
-    }
-
-
-def continued(plan: dict[str, Any], out: str | Path, progress: Reporter) -> dict[str, Any]:
-    """The plan, under the commit at which the store at `out` was begun: a later commit may finish it, and says so."""
-    if not (Path(out) / "plan.json").is_file():
-        return plan
-    begun = Store.open(out).plan.get("commit")
-    if begun != plan["commit"]:
-        progress.say(f"note: '{out}' was begun at commit {begun} and is continued at {plan['commit']}")
-    return {**plan, "commit": begun}
-
-
-def _deciding(config: dict[str, Any]) -> dict[str, Any]:
-    """A configuration without what decides no content, and without what the plan says for itself."""
-    engine = {name: value for name, value in config["engine"].items() if name != "threads"}
-    engine["plan"] = {name: value for name, value in engine["plan"].items() if name != "pilot"}
-    said_elsewhere = ("image_codec", "randomization")
-    return {**{name: value for name, value in config.items() if name not in said_elsewhere}, "engine": engine}
-
-
-def digest_of_demos(path: Path) -> str:
-    """SHA-256 of all that the demos are, of a store or a view."""
-    return content_digest(open_dataset(path))
 
 
 def _jobs(
@@ -378,7 +222,7 @@ def _jobs(
     return jobs
 
 
-def _show(bar: Progress, account: "_Account", count: int | None, kept_before: int, subtasks: list[str]) -> None:
+def _show(bar: Progress, account: Account, count: int | None, kept_before: int, subtasks: list[str]) -> None:
     """Say how far the run is: to a person in a line, to the log file in numbers."""
     tally = account.tally
     pace = max(0, tally.kept - kept_before) / max(bar.elapsed(), 1e-9)
@@ -390,106 +234,6 @@ def _show(bar: Progress, account: "_Account", count: int | None, kept_before: in
         ", ".join(filter(None, [note, tally.note(subtasks)])),
         {**counts, **tally.to_plain(subtasks), "coverage": account.coverage.shares()},
     )
-
-
-class _Account:
-    """What is known of the run so far. With --count it also knows when to stop."""
-
-    def __init__(self, store: Store, count: int | None) -> None:
-        self.store, self.count = store, count
-        self.tally = Tally()
-        self.coverage = Coverage(get_task(store.plan["task"]))
-        # Of finished chunks that follow the first without a gap: how many, and what they kept. Of others: what.
-        self._next = self._in_order = 0
-        self._ahead: dict[int, int] = {}
-
-    def add(self, index: int, records: list[dict[str, Any]]) -> None:
-        """Note a finished chunk."""
-        self._count(records)
-        self._ahead[index] = sum(record["outcome"] == "success" for record in records)
-        while self._next in self._ahead:
-            self._in_order += self._ahead.pop(self._next)
-            self._next += 1
-
-    def add_again(self, index: int, before: list[dict[str, Any]], records: list[dict[str, Any]]) -> None:
-        """Note a chunk that was made again with more of its scenes."""
-        self._count(before, -1)
-        self._count(records)
-        more = sum(
-            (r["outcome"] == "success") - (b["outcome"] == "success") for b, r in zip(before, records, strict=True)
-        )
-        if index < self._next:
-            self._in_order += more
-        else:
-            self._ahead[index] += more
-
-    def _count(self, records: list[dict[str, Any]], sign: int = 1) -> None:
-        self.tally.add(records, sign)
-        self.coverage.add(records, sign)
-
-    def enough(self) -> bool:
-        """Whether `count` episodes are kept, in scene order."""
-        return self.count is not None and self._in_order >= self.count
-
-
-def _commit(
-    jobs: list[ChunkJob], account: _Account, done: set[int], workers: int, address: str | None, limits: Limits
-) -> Iterator[list[str]]:
-    """Run the chunks that are missing until the plan or the count is fulfilled.
-
-    Yields:
-        After each, sentences about what went wrong.
-
-    Raises:
-        JobError: chunk after chunk cannot be made at all.
-    """
-    quarantine = Quarantine()
-    by_index = {job.index: job for job in jobs}
-    before = {index: account.store.part_records(index) for index in sorted(done.intersection(by_index))}
-    queue: Queue = deque()
-    for index, records in before.items():
-        account.add(index, records)
-    before = {index: records for index, records in before.items() if lacking(records)}
-    if not account.store.has_deletions():
-        for index, records in before.items():
-            queue.extend(_jobs_of(quarantine.reopen(index, by_index[index].scenes, lacking(records)), by_index))
-    if not account.enough():
-        queue.extend((job.index, job) for job in jobs if job.index not in done)
-    barren = 0
-    with closing(run_tasks(make_chunk, queue, workers, address, limits, jobs[0].config.engine.threads)) as results:
-        for key, result in results:
-            failure = result if isinstance(result, Failure) else None
-            said = []
-            if isinstance(key, Step):
-                tasks = quarantine.after(key, failure)
-                if key.kind == "look" and failure is not None:
-                    said = [f"scene {key.scene} is left out: {failure}"]
-            elif failure is not None:
-                tasks = quarantine.narrow(key, by_index[key].scenes)
-                said = [f"chunk {key} is made scene by scene: {failure}"]
-            else:
-                tasks = []
-            # What is known to be wrong goes first: a count is only reached in order.
-            queue.extendleft(reversed(_jobs_of(tasks, by_index)))
-            if failure is None and not (isinstance(key, Step) and key.kind == "look"):
-                index = key.chunk if isinstance(key, Step) else key
-                if index in before:
-                    account.add_again(index, before[index], result["scenes"])
-                else:
-                    account.add(index, result["scenes"])
-                barren = barren + 1 if len(lacking(result["scenes"])) == len(result["scenes"]) else 0
-                if barren == _BARREN:
-                    raise JobError(
-                        f"the last {barren} chunks had no scene that could be made; the last of them: "
-                        f"{result['scenes'][-1]['reason']}"
-                    )
-            yield said
-            if account.enough():
-                return
-
-
-def _jobs_of(tasks: list[Task], by_index: dict[int, ChunkJob]) -> list[tuple[Any, ChunkJob]]:
-    return [(step, replace(by_index[step.chunk], narrowed=narrowed)) for step, narrowed in tasks]
 
 
 def summarise(store: Store, seconds: float, kept_before: int = 0) -> dict[str, Any]:

@@ -6,25 +6,23 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from generators.augment import Engine
 from generators.library import Library
 from generators.pilot import FIRST_SCENE, Pilot
 from handful import JobError
+from pipelines.chunks import ChunkJob
 from pipelines.executors import run_tasks
 from pipelines.faults import Failure, Limits, Queue
 from pipelines.progress import Reporter
 from trajectories import Store
 from trajectories.layout import refuse_strangers
 
-if TYPE_CHECKING:
-    from pipelines.generate import ChunkJob
-
 
 def fly(
-    make: Callable[["ChunkJob"], Any],
-    job: "ChunkJob",
+    make: Callable[[ChunkJob], Any],
+    job: ChunkJob,
     engine: Engine,
     workers: int,
     address: str | None,

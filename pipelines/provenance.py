@@ -17,8 +17,10 @@ from generators.demos import load_demos
 from generators.pilot import pilot_of
 from generators.rendering import render_episodes
 from handful import InputError, __version__
+from pipelines.chunks import CONTROL_RATE, PANDA
 from pipelines.configuration import build
-from pipelines.generate import BUNDLED, CONTROL_RATE, PANDA, digest_of_demos
+from pipelines.generate import BUNDLED
+from pipelines.generation_plan import digest_of_demos
 from scenes.domains import Domain
 from scenes.randomization import Randomization
 from scenes.task import split_task

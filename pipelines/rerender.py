@@ -23,7 +23,8 @@ from pipelines.camera_errors import camera_errors_of, with_camera_errors
 from pipelines.configuration import build, project_commit, to_plain
 from pipelines.executors import check_workers, run_tasks
 from pipelines.faults import Failure, Queue
-from pipelines.generate import continued, log_path
+from pipelines.generate import log_path
+from pipelines.generation_plan import continued
 from pipelines.progress import Reporter
 from scenes.domains import get_domain
 from scenes.randomization import Randomization, get_axis

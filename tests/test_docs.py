@@ -22,9 +22,9 @@ from generators.augment import MotionNoise
 from generators.options import PLAIN, PlanOptions
 from generators.perception import Perception
 from pipelines import faults, generate
+from pipelines.chunks import GenerationConfig
 from pipelines.cli import app
 from pipelines.configuration import resolve
-from pipelines.generate import GenerationConfig
 from pipelines.quickstart import QuickstartConfig
 from pipelines.rerender import RenderConfig
 from pipelines.runner import RolloutConfig

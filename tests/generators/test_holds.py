@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.ndimage import median_filter
 
 from generators.demos import Demo
 from generators.gripper import closed_gripper
-from generators.holds import Handling, Hold, handling_of, motion_of
+from generators.holds import Handling, Hold, _medians, handling_of, motion_of
 from scenes.task import get_task
 from tests.generators.spoiling import at_steps, by_hand, lifting, told
 
@@ -76,6 +77,11 @@ def test_the_noise_of_poses_is_found_and_mostly_taken_out(sigma: float, seed: in
     assert motion.noise == pytest.approx(sigma, rel=0.25)
     error = np.std(motion.poses[:300, :3] - clean[:300, :3])
     assert error < 0.7 * np.std(noisy.objects["cube_1"][:300, :3] - clean[:300, :3])
+
+
+def test_noisy_positions_are_smoothed_by_their_medians() -> None:
+    positions = np.random.default_rng(0).standard_normal((40, 3))
+    np.testing.assert_array_equal(_medians(positions), median_filter(positions, (5, 1), mode="nearest"))
 
 
 def test_poses_without_noise_stay_as_they_are() -> None:

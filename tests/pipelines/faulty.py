@@ -14,10 +14,10 @@ from unittest import mock
 import numpy as np
 
 from generators.augment import ChunkResult, Engine
-from pipelines import generate
+from pipelines import chunks
 from scenes.scene import Scene
 
-_make_chunk = generate.make_chunk
+_make_chunk = chunks.make_chunk
 _simulate = Engine.simulate
 _fields = Scene.fields
 
@@ -31,8 +31,8 @@ def _plan(store: Path) -> Path:
     return store.with_name(f"{store.name}.faults.json")
 
 
-def make_chunk(job: generate.ChunkJob) -> dict[str, Any]:
-    """`generate.make_chunk`, with the faults."""
+def make_chunk(job: chunks.ChunkJob) -> dict[str, Any]:
+    """`chunks.make_chunk`, with the faults."""
     path = Path(job.store)
     faults = {int(scene): what for scene, what in json.loads(_plan(path).read_text()).items()}
 

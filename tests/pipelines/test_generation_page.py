@@ -5,7 +5,7 @@ from unittest import mock
 
 import pytest
 
-from pipelines import generate, generation_page
+from pipelines import generate, generation_page, generation_plan
 from pipelines.coverage import starts_of
 from pipelines.generation_page import GenerationPage
 from pipelines.progress import Reporter
@@ -20,7 +20,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     """Lifts by an arm that shakes too much to succeed every time."""
     out = tmp_path_factory.mktemp("page") / "store"
     hard = ["chunk=8", "engine.noise.std=0.12", "engine.noise.at_event=1.0", "engine.plan.max_attempts=2"]
-    with mock.patch.object(generate, "project_commit", return_value="none"):
+    with mock.patch.object(generation_plan, "project_commit", return_value="none"):
         generate.run(
             "lift", None, out, 8, None, (), 84, 0, 0, None, "handful", False, hard, Reporter(quiet=True)
         )  # fmt: skip

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from handful import InputError, JobError
-from pipelines import generate, pilot
+from pipelines import chunks, generate, pilot
 from pipelines.faults import Failure, Loss
 from pipelines.inspection import Remaking, inspect
 from tests.pipelines.test_generate import run, tree
@@ -74,7 +74,7 @@ def test_chunks_are_made_with_what_the_pilot_told(
 
 
 def test_what_it_found_is_said() -> None:
-    engine = generate._engine("lift", str(generate.BUNDLED / "lift"), 3, generate.GenerationConfig())
+    engine = chunks.engine_of("lift", str(generate.BUNDLED / "lift"), 3, chunks.GenerationConfig())
     told = pilot.Pilot(5, ((30,) * 10,), ((30,) * 4 + (9, 0) + (30,) * 4,))
     assert pilot.findings(told, engine) == [
         "pilot: demo 4 is put last at 'lift', which was done 9 of 30 times",

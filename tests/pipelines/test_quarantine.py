@@ -9,7 +9,7 @@ from unittest import mock
 import pytest
 
 from handful import JobError
-from pipelines import generate
+from pipelines import generate, generation_plan
 from pipelines.faults import Failure, Limits, Loss
 from pipelines.progress import Reporter
 from pipelines.quarantine import Narrowed, Quarantine, Step
@@ -36,7 +36,7 @@ def run(out: Path, **changes: Any) -> dict[str, Any]:
         "overrides": ["chunk=3"],
         "progress": Reporter(quiet=True),
     }
-    with mock.patch.object(generate, "project_commit", return_value="none"):
+    with mock.patch.object(generation_plan, "project_commit", return_value="none"):
         return generate.run(out=out, **{**arguments, **changes})
 
 

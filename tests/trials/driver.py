@@ -14,7 +14,7 @@ from pathlib import Path
 from unittest import mock
 
 from handful import HandfulError
-from pipelines import generate
+from pipelines import generate, generation_plan
 from pipelines.progress import Reporter
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -37,7 +37,7 @@ def work(
     store: Path, address: str | None, scenes: int, chunk: int, workers: int, cameras: tuple[str, ...] = ()
 ) -> dict[str, object]:
     """The run, or what is left of it."""
-    with mock.patch.object(generate, "project_commit", return_value="none"):
+    with mock.patch.object(generation_plan, "project_commit", return_value="none"):
         return generate.run(
             task="lift",
             demos=None,
