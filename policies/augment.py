@@ -36,14 +36,16 @@ class AugmentConfig:
 
 
 def _reduced(images: Tensor, size: int) -> Tensor:
-    """(B, 3, h, w) floats in [0, 1], averaged over whole blocks where the image is more than twice the size."""
+    """(N, H, W, 3) bytes as (N, 3, h, w) floats in [0, 1], averaged over whole blocks where the image is more than twice the size."""
     x = images.permute(0, 3, 1, 2).float().div_(255)
     block = min(x.shape[-2:]) // size
     return nnf.avg_pool2d(x, block) if block > 1 else x
 
 
 def to_network(images: Tensor, size: int) -> Tensor:
-    """(B, H, W, 3) uint8 to (B, 3, size, size) float32 in [0, 1], without any random change."""
+    """(..., H, W, 3) uint8 to (..., 3, size, size) float32 in [0, 1], without any random change."""
+    if images.ndim > 4:
+        return to_network(images.flatten(0, -4), size).unflatten(0, images.shape[:-3])
     x = _reduced(images, size)
     if x.shape[-2:] == (size, size):
         return x
@@ -73,7 +75,14 @@ def draw_changes(rows: int, config: AugmentConfig, generator: torch.Generator) -
 
 
 def changed(images: Tensor, size: int, changes: Changes) -> Tensor:
-    """(B, H, W, 3) uint8 to (B, 3, size, size) float32 in [0, 1], with changes that lie on the same device."""
+    """(B, H, W, 3) uint8 to (B, 3, size, size) float32 in [0, 1], with changes that lie on the same device.
+
+    Of images (B, T, H, W, 3), all of a row are changed alike: they are one camera's.
+    """
+    if images.ndim > 4:
+        times = images.shape[1]
+        each = Changes(*(x.repeat_interleave(times, 0) for x in (changes.frame, changes.gain, changes.offset)))
+        return changed(images.flatten(0, 1), size, each).unflatten(0, (-1, times))
     x = _reduced(images, size)
     grid = nnf.affine_grid(changes.frame, [len(x), 3, size, size], align_corners=False)
     x = nnf.grid_sample(x, grid, padding_mode="border", align_corners=False)

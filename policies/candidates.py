@@ -34,16 +34,12 @@ class Evaluation:
     """What to measure in the course of training."""
 
     run: Evaluate
-    # What is measured, as the checkpoint will say.
+    # What is measured, as the checkpoint will say; a run whose policy is chosen by it goes on with the same alone.
     names: tuple[str, ...]
-    # At every so many checkpoints, and at the last.
-    every: int = 1
 
     def __post_init__(self) -> None:
         if not self.names:
             raise InputError("an evaluation in training needs something to measure")
-        if self.every < 1:
-            raise InputError(f"an evaluation comes at every 1 or more checkpoints, got {self.every}")
 
 
 def candidate(step: int, results: Mapping[str, Rate]) -> dict[str, Any]:

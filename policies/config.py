@@ -25,6 +25,7 @@ _FREE = (
     *("augment", "action", "waypoint_weight", "flow_times", "time_law", "batch_size", "accumulate", "minutes"),
     *("steps", "learning_rate", "final_rate", "warmup", "weight_decay", "clip", "ema", "proprio_noise"),
     *("proprio_dropout", "domain_dropout", "word_dropout", "validation_fraction", "checkpoints", "choose", "freeze"),
+    "evaluate_every",
     *("base_statistics", "normalisation", "seed", "threads", "device", "precision", "compile", "execute"),
     *("euler_steps", "smoothing", *_WITHOUT_EFFECT),
 )
@@ -109,6 +110,8 @@ class TrainConfig:
     loader_threads: int = 1
     # Validations and checkpoints over the run, evenly spaced; the last is at the end.
     checkpoints: int = 5
+    # Evaluations in training, where any are asked for, come at every so many checkpoints, and at the last.
+    evaluate_every: int = 1
     # The checkpoint that is the policy: the "last", or the "best" of those that were evaluated in training.
     choose: Literal["last", "best"] = "last"
     # Modules that keep their weights, e.g. "prefix" or "prefix.eyes".
@@ -150,6 +153,7 @@ class TrainConfig:
             "checkpoints",
             "loader_threads",
             "accumulate",
+            "evaluate_every",
         ):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} must be at least 1, got {getattr(self, name)}")

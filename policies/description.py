@@ -22,13 +22,16 @@ STATISTICS_WINDOWS = 8192
 SEALED_DOMAINS = "twin/test-"
 
 
-def describe_run(config: TrainConfig, blend: Blend, base: Base | None = None) -> dict[str, Any]:
+def describe_run(
+    config: TrainConfig, blend: Blend, base: Base | None = None, evaluated: tuple[str, ...] = ()
+) -> dict[str, Any]:
     """The JSON of a new run.
 
     Args:
         config: what it does.
         blend: what it learns from.
         base: the run that it is fine-tuned from.
+        evaluated: what is measured in the course of it.
 
     Raises:
         InputError: an instruction is too long, a rule of normalisation does not fit, or the base does not.
@@ -50,6 +53,7 @@ def describe_run(config: TrainConfig, blend: Blend, base: Base | None = None) ->
     return {
         "config": json.loads(json.dumps(config.to_json())),
         **preparer.to_json(),
+        "evaluated": list(evaluated),
         "base": None if base is None else base.origin,
         "sources": sources_record(blend),
         "resolution": {camera: list(blend.image_size(camera)) for camera in config.cameras},
@@ -88,8 +92,18 @@ def refuse_sealed(blend: Blend) -> None:
             raise InputError(f"'{source.path}' holds episodes of '{sealed[0]}', which is kept for evaluation alone")
 
 
-def require_same_run(record: dict[str, Any], config: TrainConfig, blend: Blend, base: Base | None, out: str) -> None:
+def require_same_run(
+    record: dict[str, Any], config: TrainConfig, blend: Blend, base: Base | None, evaluated: tuple[str, ...], out: str
+) -> None:
     """Refuse to go on with a run under other settings.
+
+    Args:
+        record: of its checkpoint.
+        config: what is asked for now, as are the next three.
+        blend: the data.
+        base: the run to start from.
+        evaluated: what to measure; it decides something where the best checkpoint is chosen.
+        out: the run's folder.
 
     Raises:
         InputError: configuration, data, or the run it starts from differ; names what does.
@@ -106,6 +120,9 @@ def require_same_run(record: dict[str, Any], config: TrainConfig, blend: Blend, 
     if (before or {}).get("digest") != (now or {}).get("digest"):
         names = [None if one is None else one["checkpoint"] for one in (before, now)]
         changed.append(f"from: {names[0]} -> {names[1]}")
+    measured = record.get("evaluated", [])
+    if config.choose == "best" and measured != list(evaluated):
+        changed.append(f"evaluate: {measured} -> {list(evaluated)}")
     if changed:
         raise InputError(
             f"'{out}' holds a run with other settings ({'; '.join(changed)}); "

@@ -48,10 +48,12 @@ def draw_disturbance(config: TrainConfig, sample: Sample, generator: torch.Gener
 def disturbed(config: TrainConfig, sample: Sample, drawn: Disturbance) -> Observation:
     """What the policy sees of a batch in training; sample and random numbers lie on one device."""
     size = config.model.image_size
+    told = drawn.told_proprio.unflatten(0, (-1, *[1] * (sample.proprio.ndim - 2)))
     return Observation(
         images={camera: changed(images, size, drawn.changes[camera]) for camera, images in sample.images.items()},
         words=torch.where(drawn.words | (sample.words == 0), sample.words, UNKNOWN),
-        proprio=(sample.proprio + config.proprio_noise * drawn.proprio) * drawn.told_proprio,
+        proprio=(sample.proprio + config.proprio_noise * drawn.proprio) * told,
         embodiment=sample.embodiment,
         domain=sample.domain * drawn.told_domain,
+        history_mask=sample.history_mask,
     )

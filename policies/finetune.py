@@ -22,8 +22,14 @@ from policies.normalisation import Normaliser
 from policies.samples import Preparer
 from policies.statistics import RobotStatistics
 
-# Tables that have a row for each word or name, the new ones last.
-TABLES = ("prefix.word.weight", "prefix.domain.weight", "prefix.embodiment.weight")
+# Tables that have a row for each word, name or sentence, the new ones last, and what a row is.
+TABLES = {
+    "prefix.word.weight": "words",
+    "prefix.domain.weight": "domains",
+    "prefix.embodiment.weight": "robots",
+    "stage.say.weight": "sentences of subtasks",
+    "stage.say.bias": "sentences of subtasks",
+}
 
 
 @dataclass(frozen=True)
@@ -106,6 +112,7 @@ class Base:
             vocabulary=Vocabulary(_joined(old.vocabulary.words, fitted.vocabulary.words)),
             statistics=statistics,
             domains=_joined(old.domains, fitted.domains),
+            subtasks=old.subtasks.joined(fitted.subtasks),
         )
 
     @torch.no_grad()
@@ -127,10 +134,11 @@ class Base:
             raise InputError(f"'{self.path}' has weights that the network of this run lacks: {', '.join(surplus[:3])}")
         for name, parameter in parameters.items():
             given = self.weights.get(name)
-            fresh = given is None and any(f".{robot}." in name for robot in new)
+            # A base whose data told no subtasks has no head for them.
+            fresh = given is None and (any(f".{robot}." in name for robot in new) or name.startswith("stage."))
             grown = given is not None and name in TABLES and len(given) < len(parameter)
             if (fresh or grown) and name in frozen:
-                what = "robots" if fresh else {"word": "words", "domain": "domains"}.get(name.split(".")[1], "robots")
+                what = TABLES.get(name, "robots")
                 raise InputError(f"'{name}' is frozen, and the data has new {what}, which it would never learn")
             if grown and given is not None and given.shape[1:] == parameter.shape[1:]:
                 parameter[: len(given)] = given

@@ -34,6 +34,7 @@ def build_network(record: Mapping[str, Any]) -> VLA:
         horizon=config.horizon,
         waypoints=len(config.waypoints),
         waypoint_weight=config.waypoint_weight,
+        subtasks=len(preparer.subtasks.sentences),
         flow_times=config.flow_times,
         time_law=config.time_law,
         seed=config.seed,
@@ -62,7 +63,7 @@ class Policy:
             JobError: it is damaged.
         """
         path = Path(run)
-        found = path if (path / "checkpoint.json").is_file() else checkpoint.latest(path)
+        found = path if (path / "checkpoint.json").is_file() else checkpoint.of_policy(path)
         if found is None:
             raise InputError(f"'{run}' holds no checkpoint; train one with: handful train --data STORE --out {run}")
         record = checkpoint.read_record(found)

@@ -29,7 +29,7 @@ from policies.disturb import Disturbance, disturbed, draw_disturbance
 from policies.finetune import Base
 from policies.heads import Draws
 from policies.interrupts import interrupts
-from policies.log import LogLine, training_log
+from policies.log import LogLine, require_log, training_log
 from policies.model import VLA, Losses
 from policies.optimiser import follow, learning_rate
 from policies.prefix import Observation
@@ -114,29 +114,41 @@ def train(
     """
     prepare_process(config.threads)
     span = max((config.horizon, *(step + 1 for step in config.waypoints)))
-    spec = WindowSpec(config.cameras, span, config.action, config.validation_fraction)
+    shown = (config.model.history, config.model.history_stride)
+    spec = WindowSpec(config.cameras, span, config.action, config.validation_fraction, *shown)
     with joined_ranks(config.device) as (ranks, device):
         blend = Blend(sources, spec, config.seed, config.resident, device=str(resolve_device(device)))
-        return Trainer(config, blend, Path(out), base, ranks).run(on_progress, evaluation)
+        return Trainer(config, blend, Path(out), evaluation, base, ranks).run(on_progress)
 
 
 class Trainer:
     """One run: its data, its state, and the loop."""
 
     def __init__(
-        self, config: TrainConfig, blend: Blend, out: Path, base: Base | None = None, ranks: Ranks | None = None
+        self,
+        config: TrainConfig,
+        blend: Blend,
+        out: Path,
+        evaluation: Evaluation | None = None,
+        base: Base | None = None,
+        ranks: Ranks | None = None,
     ):
-        """Build, or load what `out` holds. `blend`'s windows must reach past the last waypoint."""
+        """Build, or load what `out` holds; see `train`. `blend`'s windows must reach past the last waypoint."""
         refuse_sealed(blend)
+        require_log(config.log)
+        if config.choose == "best" and evaluation is None:
+            raise InputError("choose=best needs something to choose by: give --evaluate TASK:DOMAIN:EPISODES")
+        self.evaluation = evaluation
         self.config, self.blend, self.out, self.ranks = config, blend, out, ranks or Ranks()
         self.device = resolve_device(config.device)
         self.rows = self.ranks.rows(config.batch_size)
         if (self.rows.stop - self.rows.start) % config.accumulate:
             raise InputError(f"accumulate must divide the {self.rows.stop - self.rows.start} rows of a process")
         path = checkpoint.latest(out)
-        record = checkpoint.read_record(path) if path else describe_run(config, blend, base)
+        measured = () if evaluation is None else evaluation.names
+        record = checkpoint.read_record(path) if path else describe_run(config, blend, base, measured)
         if path:
-            require_same_run(record, config, blend, base, str(out))
+            require_same_run(record, config, blend, base, measured, str(out))
         self.state = TrainingState(config, record, None if path else base, self.device)
         if path:
             self.state.load(path)
@@ -150,14 +162,8 @@ class Trainer:
         """The network under training."""
         return self.state.network
 
-    def run(self, on_progress: OnProgress | None = None, evaluation: Evaluation | None = None) -> TrainResult:
-        """Train to the end of the budget.
-
-        Raises:
-            InputError: the best checkpoint is to be chosen, and nothing is evaluated.
-        """
-        if self.config.choose == "best" and evaluation is None:
-            raise InputError("choose=best needs something to choose by: give --evaluate TASK:DOMAIN:EPISODES")
+    def run(self, on_progress: OnProgress | None = None) -> TrainResult:
+        """Train to the end of the budget."""
         counters = self.state.counters
         if not counters.finished:
             self.ranks.wait()
@@ -165,20 +171,14 @@ class Trainer:
                 log: LogLine | None = None
                 if self.ranks.leads:
                     log = stack.enter_context(training_log(self.out, counters.step, self.config.log))
-                self._loop(log, stack.enter_context(interrupts()), on_progress, evaluation)
+                self._loop(log, stack.enter_context(interrupts()), on_progress)
         self.ranks.wait()
         path = checkpoint.of_policy(self.out)
         if path is None:
             raise JobError(f"the checkpoint in '{self.out}' disappeared while training ran")
         return TrainResult(counters.step, counters.seconds, counters.loss, counters.validation, path)
 
-    def _loop(
-        self,
-        log: LogLine | None,
-        interrupted: threading.Event,
-        on_progress: OnProgress | None,
-        evaluation: Evaluation | None,
-    ) -> None:
+    def _loop(self, log: LogLine | None, interrupted: threading.Event, on_progress: OnProgress | None) -> None:
         state, counters, parts = self.state, self.state.counters, self.config.checkpoints
         batches = prefetch(self._prepared, count(counters.step), self.config.loader_threads)
         pending: list[Tensor] = []
@@ -203,9 +203,8 @@ class Trainer:
                 if marked or stop:
                     counters.finished = finished
                     if log is not None:
-                        part = int(state.fraction * parts)
-                        due = evaluation is not None and marked and (finished or part % evaluation.every == 0)
-                        begun += self._checkpoint(log, evaluation if due else None)
+                        turn = int(state.fraction * parts) % self.config.evaluate_every == 0
+                        begun += self._checkpoint(log, evaluate=marked and (turn or finished))
                     self.ranks.wait()
                     if stop and not finished:
                         raise JobError(
@@ -296,14 +295,14 @@ class Trainer:
             left = counters.seconds * (1 - state.fraction) / max(state.fraction, 1e-9)
             on_progress(Progress(counters.step, min(state.fraction, 1), counters.loss, speed, max(left, 0)))
 
-    def _checkpoint(self, log: LogLine, evaluation: Evaluation | None) -> float:
+    def _checkpoint(self, log: LogLine, evaluate: bool) -> float:
         """Validate, evaluate, save. Returns how long the evaluation took [s]."""
         state, counters = self.state, self.state.counters
         counters.validation = self.validate()
         log({**self._place(), "validation": counters.validation})
         paused = time.perf_counter()
-        if evaluation is not None:
-            found = candidate(counters.step, evaluation.run(state.policy, counters.step))
+        if evaluate and self.evaluation is not None:
+            found = candidate(counters.step, self.evaluation.run(state.policy, counters.step))
             counters.candidates.append(found)
             rates = {name: r["successes"] / r["episodes"] for name, r in found["results"].items()}
             log({**self._place(), "evaluation": rates})

@@ -23,7 +23,9 @@ def validate(network: VLA, preparer: Preparer, blend: Blend, device: torch.devic
         for batch in blend.validation(index):
             sample = to_device(preparer.prepare(batch), device)
             images = {camera: to_network(x, network.config.image_size) for camera, x in sample.images.items()}
-            seen = Observation(images, sample.words, sample.proprio, sample.embodiment, sample.domain)
+            seen = Observation(
+                images, sample.words, sample.proprio, sample.embodiment, sample.domain, sample.history_mask
+            )
             error = network.validation_loss(seen, sample, generator)
             weight = float(sample.valid.sum())
             total, valid = total + float(error) * weight, valid + weight

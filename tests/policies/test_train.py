@@ -30,9 +30,9 @@ STEPS = (
 )
 
 
-def make_trainer(episodes, out: Path, *overrides: str, path: str = "toy") -> Trainer:
+def make_trainer(episodes, out: Path, *overrides: str, path: str = "toy", **more) -> Trainer:
     config = load_config("tiny", [*STEPS, *overrides])
-    return Trainer(config, ToyBlend(episodes, 13, path=path), out)
+    return Trainer(config, ToyBlend(episodes, 13, path=path), out, **more)
 
 
 def newest(out: Path) -> Path:
@@ -221,7 +221,7 @@ def test_evaluation_gets_the_policy_and_its_answer_is_logged(episodes, tmp_path)
         asked.append((policy.horizon, step))
         return {"lift": Rate(1, 4)}
 
-    make_trainer(episodes, tmp_path).run(evaluation=Evaluation(evaluate, ("lift",)))
+    make_trainer(episodes, tmp_path, evaluation=Evaluation(evaluate, ("lift",))).run()
     assert asked == [(6, 4), (6, 8)]
     assert [x["evaluation"] for x in log_lines(tmp_path) if "evaluation" in x] == [{"lift": 0.25}] * 2
 
