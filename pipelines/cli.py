@@ -405,6 +405,9 @@ def evaluate(
 
 app.command(epilog=cli_metrics.COMPARE)(cli_metrics.compare)
 app.command(epilog=cli_metrics.AGREEMENT)(cli_metrics.agreement)
+app.command(cls=Verb.of(data=".*"), epilog=cli_metrics.OFFLINE)(cli_metrics.offline)
+app.command(cls=Verb.of(data=".*"), epilog=cli_metrics.PROBE)(cli_metrics.probe)
+app.command(epilog=cli_metrics.DISTANCE)(cli_metrics.distance)
 
 
 @app.command(epilog="Example:  handful report runs/quickstart")

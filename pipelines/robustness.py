@@ -97,7 +97,7 @@ def run(
         done = {
             name: np.array([row["outcome"] == Outcome.SUCCESS.label for row in each]) for name, each in rows.items()
         }
-        result = {
+        result: dict[str, Any] = {
             "results": results,
             "severity": severity,
             "twin": TWINS[severity],

@@ -7,10 +7,12 @@ this project does without. Two take its place, and every distance says which:
   and texture, and roughly where. It is the same on every machine, and knows nothing of any policy.
 - `policy_encoder`: what a trained policy makes of its cameras at first sight. It asks the question that matters to this
   policy, and differs from policy to policy.
+
+`prefix_features` are what a policy's actions are made from, of recorded moments as they were.
 """
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,6 +20,8 @@ from handful import InputError
 
 if TYPE_CHECKING:
     from policies.policy import Policy
+    from policies.prefix import Observation
+    from policies.samples import Sample
 
 # Filters of the random convolution, their side [pixels], scales, and cells along each side of the pooling grid.
 _FILTERS, _SIDE, _SCALES, _CELLS = 16, 5, (1, 2, 4), 2
@@ -105,3 +109,33 @@ def policy_encoder(policy: "Policy", images: Mapping[str, np.ndarray], instructi
             )
             parts.append(policy.network.encode(seen).summary.double().numpy())
     return np.concatenate(parts) if parts else np.zeros((0, policy.config.model.width))
+
+
+def prefix_features(policy: "Policy", batch: Mapping[str, Any]) -> np.ndarray:
+    """Features (n, width) of recorded moments: what a policy sums up of images, arm and sentence before it acts.
+
+    The domain is left unsaid, or it would be all that a probe has to read.
+
+    Args:
+        policy: a `policies.policy.Policy`.
+        batch: n windows in the loader's layout.
+    """
+    import torch
+
+    sample = policy.preparer.prepare({**batch, "domain": [""] * len(batch["domain"])})
+    with torch.inference_mode():
+        parts = [
+            policy.network.encode(observed(policy, sample.rows(slice(start, start + policy.batch_size)))).summary
+            for start in range(0, len(sample.words), policy.batch_size)
+        ]
+    return torch.cat(parts).double().numpy()
+
+
+def observed(policy: "Policy", sample: "Sample") -> "Observation":
+    """What a policy's network sees of a prepared sample, as it is when it runs: nothing is augmented or left out."""
+    from policies.augment import to_network
+    from policies.prefix import Observation
+
+    size = policy.config.model.image_size
+    images = {camera: to_network(image, size) for camera, image in sample.images.items()}
+    return Observation(images, sample.words, sample.proprio, sample.embodiment, sample.domain)

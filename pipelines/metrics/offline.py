@@ -2,8 +2,8 @@
 
 It does not rank policies. Over SIMPLER's policies the error on held-out real data has r = 0.31 with real success, and
 on one of its tasks r = -1.0: a policy may be near the recorded actions and never recover from its own mistakes. It
-serves to see overfitting, to compare blends at one architecture, and to fit scaling laws. `WARNING` says so, and
-`offline_text` prints it with every figure.
+serves to see overfitting, to compare blends at one architecture, and to fit scaling laws. `WARNING` says so, and is
+printed with every figure.
 """
 
 from collections.abc import Iterable, Mapping
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from handful import InputError
+from pipelines.metrics.features import observed
 from pipelines.metrics.replay import rotation_angles
 from trajectories.poses import matrices_from_6d, quaternions_from_matrices
 
@@ -42,7 +43,7 @@ class OfflineError:
     unit: str
     # Loss of the policy's head at fixed flow times and noise, the same for every policy of these sizes and this head;
     # network numbers.
-    flow_loss: float
+    loss: float
     # Mean distance over the actions that are carried out before the policy looks again, and over the whole chunk.
     executed: float
     chunk: float
@@ -81,8 +82,8 @@ def offline_error(
     counts: dict[str, float] = {}
     windows = 0
     for batch in batches:
-        flow, valid = _flow_loss(policy, batch, times, generator)
-        _add(sums, counts, "flow_loss", flow, valid)
+        loss, valid = _head_loss(policy, batch, times, generator)
+        _add(sums, counts, "loss", loss, valid)
         for robot in sorted(set(batch["embodiment"])):
             rows = np.array([name == robot for name in batch["embodiment"]])
             _sampled(policy, _rows(batch, rows), robot, samples, rng, sums, counts)
@@ -95,35 +96,12 @@ def offline_error(
     return OfflineError(windows=windows, samples=samples, unit=unit, rotation=rotation, **means)
 
 
-def offline_text(error: OfflineError) -> str:
-    """The figures, and the warning that belongs to them."""
-    lines = [
-        f"flow loss {error.flow_loss:.4f} ({error.windows:,} windows)",
-        f"sampled error {error.executed:.4f} {error.unit} over executed actions, {error.chunk:.4f} over the chunk, "
-        f"{error.best:.4f} for the best of {error.samples}",
-        f"energy score {error.energy:.4f} {error.unit}, gripper right on {100 * error.gripper:.1f} % of actions",
-    ]
-    if error.rotation is not None:
-        lines.append(f"rotation error {error.rotation:.4f} rad")
-    return "\n".join([*lines, f"warning: {WARNING}"])
-
-
-def _flow_loss(
+def _head_loss(
     policy: "Policy", batch: Mapping[str, Any], times: int, generator: "torch.Generator"
 ) -> tuple[float, float]:
     """Sum of the loss over valid actions, and how many these are."""
-    from policies.augment import to_network
-    from policies.prefix import Observation
-
     sample = policy.preparer.prepare(batch)
-    size = policy.config.model.image_size
-    seen = Observation(
-        {camera: to_network(image, size) for camera, image in sample.images.items()},
-        sample.words,
-        sample.proprio,
-        sample.embodiment,
-        sample.domain,
-    )
+    seen = observed(policy, sample)
     loss = float(policy.network.validation_loss(seen, sample, generator, times))
     valid = float(sample.valid.sum())
     return loss * valid, valid
