@@ -180,6 +180,21 @@ class OpenSource:
         return sorted({sentence for text in self._values("text") for sentence in text})
 
     @property
+    def steps(self) -> dict[str, tuple[str, ...]]:
+        """What is done in each subtask, by instruction: sentences in the subtasks' order.
+
+        They are those of the first episode of each text. An instruction that means one thing in one episode and another
+        in the next is left out, as is one whose episode does not say.
+        """
+        column = self.index.categories["text"]
+        steps: dict[str, tuple[str, ...]] = {}
+        for code, episode in zip(*np.unique(column.codes, return_index=True), strict=True):
+            told = tuple(self.store.meta(int(episode)).extra.get("subtasks", ()))
+            for sentence in column.values[code]:
+                steps[sentence] = told if steps.get(sentence, told) == told else ()
+        return {sentence: told for sentence, told in steps.items() if told}
+
+    @property
     def joints(self) -> int:
         """Number of arm joints."""
         return self.store.row_shape("observation/joint_position")[0]

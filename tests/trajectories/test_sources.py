@@ -103,3 +103,23 @@ def test_missing_empty_and_repeated_stores_are_refused(tmp_path, make_episode, m
         open_sources([Source(str(tmp_path / "empty"))], SPEC)
     with pytest.raises(InputError, match="given more than once"):
         open_sources([Source(str(tmp_path / "s")), Source(str(tmp_path / "x/../s"))], SPEC)
+
+
+def test_steps_are_told_by_instruction_unless_they_are_in_doubt(tmp_path, make_episode, make_store):
+    def told(scene, instruction, *steps):
+        extra = {"subtasks": list(steps)} if steps else {}
+        return make_episode(scene=scene, instruction=instruction, paraphrases=(instruction, "do it"), extra=extra)
+
+    episodes = [
+        told(0, "lift the red cube", "pick up the red cube"),
+        told(1, "lift the blue cube", "pick up the blue cube"),
+        told(2, "lift the blue cube", "pick up the blue cube"),
+        told(3, "wave"),
+    ]
+    make_store(tmp_path / "store", [episodes])
+    (source,) = open_sources([Source(str(tmp_path / "store"))], SPEC)
+    # "do it" stands for another thing in each of them.
+    assert source.steps == {
+        "lift the red cube": ("pick up the red cube",),
+        "lift the blue cube": ("pick up the blue cube",),
+    }
