@@ -1,4 +1,4 @@
-"""Camera errors in stored frames: those of the episode's own domain, those that the loader would add, and never twice."""
+"""Camera errors in stored frames: the episode's own domain's, those that the loader would add, and never twice."""
 
 import dataclasses
 from pathlib import Path
