@@ -89,7 +89,8 @@ def unseen(policy: "Policy", path: str, most: int) -> Unseen:
 def window_spec(config: "TrainConfig") -> WindowSpec:
     """The windows that a policy is trained on."""
     span = max((config.horizon, *(step + 1 for step in config.waypoints)))
-    return WindowSpec(config.cameras, span, config.action, config.validation_fraction)
+    shown = (config.model.history, config.model.history_stride)
+    return WindowSpec(config.cameras, span, config.action, config.validation_fraction, *shown)
 
 
 def _check_fit(policy: "Policy", path: str, blend: Blend) -> None:

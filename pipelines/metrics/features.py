@@ -138,4 +138,4 @@ def observed(policy: "Policy", sample: "Sample") -> "Observation":
 
     size = policy.config.model.image_size
     images = {camera: to_network(image, size) for camera, image in sample.images.items()}
-    return Observation(images, sample.words, sample.proprio, sample.embodiment, sample.domain)
+    return Observation(images, sample.words, sample.proprio, sample.embodiment, sample.domain, sample.history_mask)
