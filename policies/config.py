@@ -22,7 +22,17 @@ from trajectories.residence import RESIDENCES, Residence
 _WITHOUT_EFFECT = ("resident", "loader_threads", "log")
 # What fine-tuning may change of the run it starts from; the rest decides what the weights mean.
 _FREE = (
-    *("augment", "action", "waypoint_weight", "flow_times", "time_law", "batch_size", "accumulate", "minutes"),
+    *(
+        "augment",
+        "action",
+        "waypoint_weight",
+        "stage_weight",
+        "flow_times",
+        "time_law",
+        "batch_size",
+        "accumulate",
+        "minutes",
+    ),
     *("steps", "learning_rate", "final_rate", "warmup", "weight_decay", "clip", "ema", "proprio_noise"),
     *("proprio_dropout", "domain_dropout", "word_dropout", "validation_fraction", "checkpoints", "choose", "freeze"),
     "evaluate_every",
@@ -59,6 +69,8 @@ class TrainConfig:
     waypoints: tuple[int, ...] = (24, 36, 48, 64)
     # Weight of its loss beside the flow loss.
     waypoint_weight: float = 0.5
+    # Weight of the losses of saying the subtask under way and how far it is, where the data tells subtasks.
+    stage_weight: float = 0.1
     # Flow times drawn per sample: the image is encoded once for all of them.
     flow_times: int = 4
     # Law of flow times in training: "beta" is 1 - Beta(1.5, 1), dense towards noise.
@@ -168,6 +180,7 @@ class TrainConfig:
         for name in (
             "weight_decay",
             "waypoint_weight",
+            "stage_weight",
             "proprio_noise",
             "final_rate",
             "seed",

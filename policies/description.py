@@ -13,6 +13,7 @@ from policies.config import TrainConfig
 from policies.finetune import Base
 from policies.language import Vocabulary
 from policies.samples import Preparer
+from policies.stage import Subtasks
 from policies.statistics import fit_statistics
 from trajectories.loader import Blend
 
@@ -47,7 +48,8 @@ def describe_run(
     windows = list(blend.survey(STATISTICS_WINDOWS))
     statistics = fit_statistics(rule, windows, paths, config.action_space, config.horizon, config.waypoints)
     domains = tuple(sorted({domain for source in blend.sources for domain in source.domains}))
-    preparer = Preparer(vocabulary, config.model.words, config.cameras, statistics, domains, config.waypoints)
+    subtasks = Subtasks.build({sentence: told for source in blend.sources for sentence, told in source.steps.items()})
+    preparer = Preparer(vocabulary, config.model.words, config.cameras, statistics, domains, config.waypoints, subtasks)
     if base is not None:
         preparer = base.extended(preparer, config, blend.sources[0].control_rate)
     return {

@@ -35,6 +35,7 @@ def build_network(record: Mapping[str, Any]) -> VLA:
         waypoints=len(config.waypoints),
         waypoint_weight=config.waypoint_weight,
         subtasks=len(preparer.subtasks.sentences),
+        stage_weight=config.stage_weight,
         flow_times=config.flow_times,
         time_law=config.time_law,
         seed=config.seed,

@@ -1,7 +1,7 @@
 """From the loader's physical batches to the network's tensors: one way for training, validation and inference."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from policies.language import Vocabulary
 from policies.normalisation import Normaliser
 from policies.stage import Subtasks
 from policies.statistics import RobotStatistics, rows_of
+from policies.tensors import take_rows, to_device
 
 
 @dataclass
@@ -34,16 +35,11 @@ class Sample:
 
     def to(self, device: torch.device) -> "Sample":
         """The same on a device."""
-        return self._each(lambda value: value.to(device))
+        return to_device(self, device)
 
     def rows(self, rows: slice) -> "Sample":
         """Some of its rows."""
-        return self._each(lambda value: value[rows])
-
-    def _each(self, change: Callable[[Tensor], Tensor]) -> "Sample":
-        images = {camera: change(value) for camera, value in self.images.items()}
-        rest = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "images"}
-        return Sample(images, **{name: None if value is None else change(value) for name, value in rest.items()})
+        return take_rows(self, rows)
 
 
 @dataclass(frozen=True)

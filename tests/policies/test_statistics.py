@@ -20,7 +20,8 @@ def rows(seed: int, robot: str, joints: int, domain: str, source: int, spread: f
         batch["proprio"] = np.pad(batch["proprio"][:, keep], ((0, 0), (0, 7 - joints)))
         batch["action"] = np.pad(batch["action"][..., [*range(joints), 7]], ((0, 0), (0, 0), (0, 7 - joints)))
     told = {"embodiment": [robot] * count, "domain": [domain] * count, "instruction": ["lift it"] * count}
-    return {**batch, **told, "joints": np.full(count, joints), "source": np.full(count, source)}
+    stage = {"subtask": np.zeros(count, np.int64), "progress": np.zeros(count, np.float32)}
+    return {**batch, **told, **stage, "joints": np.full(count, joints), "source": np.full(count, source)}
 
 
 @pytest.fixture

@@ -202,6 +202,7 @@ class ToyBlend:
                 first_share=1.0,
                 last_share=1.0,
                 sentences=sorted(set(self.instructions)),
+                steps={},
                 domains=["sim"],
                 store=SimpleNamespace(plan_digest="0" * 64),
                 episodes=len(episodes),
