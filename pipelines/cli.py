@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from handful import InputError, __version__
-from pipelines import cli_data, cli_generate, cli_metrics
+from pipelines import cli_data, cli_generate, cli_metrics, cli_studies
 from pipelines.terminal import (
     Json,
     Output,
@@ -317,12 +317,30 @@ def browse(
 )
 def train(
     data: Annotated[
-        list[str], typer.Option("--data", metavar="STORE[:weight]", help="A store to learn from; repeat it.")
+        list[str],
+        typer.Option(
+            "--data",
+            metavar="STORE[:weight]",
+            help="A store to learn from; repeat it. A weight that changes in the run is start..end.",
+        ),
     ],
     out: Annotated[Path, typer.Option("--out", help="Run folder to make, or to resume.")],
     overrides: Overrides = None,
-    preset: Annotated[str, typer.Option("--preset", help="tiny, small or base.")] = "tiny",
+    preset: Annotated[
+        str | None, typer.Option("--preset", help="tiny, small or base.", show_default="tiny, or as in --from")
+    ] = None,
     minutes: Annotated[float | None, typer.Option("--minutes", help="Stop after so long; more than 0.")] = None,
+    base: Annotated[
+        Path | None, typer.Option("--from", metavar="RUN", help="Fine-tune the policy of another run.")
+    ] = None,
+    evaluate: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--evaluate",
+            metavar="TASK:DOMAIN:EPISODES[:ROBOT]",
+            help="Rollouts at checkpoints, whose time is not counted; repeat it.",
+        ),
+    ] = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -340,6 +358,8 @@ def train(
             minutes=minutes,
             overrides=output.overrides(overrides),
             progress=output.progress,
+            evaluate=evaluate or (),
+            base=base,
         )
     output.finish(result, training_text(result))
 
@@ -408,6 +428,7 @@ app.command(epilog=cli_metrics.AGREEMENT)(cli_metrics.agreement)
 app.command(cls=Verb.of(data=".*"), epilog=cli_metrics.OFFLINE)(cli_metrics.offline)
 app.command(cls=Verb.of(data=".*"), epilog=cli_metrics.PROBE)(cli_metrics.probe)
 app.command(epilog=cli_metrics.DISTANCE)(cli_metrics.distance)
+app.command(cls=Verb, epilog=cli_studies.STUDY)(cli_studies.study)
 
 
 @app.command(epilog="Example:  handful report runs/quickstart")

@@ -36,7 +36,10 @@ class AugmentConfig:
 
 
 def _reduced(images: Tensor, size: int) -> Tensor:
-    """(N, H, W, 3) bytes as (N, 3, h, w) floats in [0, 1], averaged over whole blocks where the image is more than twice the size."""
+    """(N, H, W, 3) bytes as (N, 3, h, w) floats in [0, 1].
+
+    Averaged over whole blocks where the image is more than twice the size.
+    """
     x = images.permute(0, 3, 1, 2).float().div_(255)
     block = min(x.shape[-2:]) // size
     return nnf.avg_pool2d(x, block) if block > 1 else x

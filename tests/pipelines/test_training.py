@@ -7,6 +7,7 @@ import pytest
 from handful import InputError
 from pipelines import training
 from pipelines.progress import Reporter
+from tests.pipelines.tiny_policy import policy_run
 
 QUIET = Reporter(quiet=True)
 
@@ -16,8 +17,8 @@ def loop(monkeypatch):
     """Stands in for the training loop and notes what it was given."""
     given = {}
 
-    def train(config, sources, out, show):
-        given.update(config=config, sources=sources, out=out)
+    def train(config, sources, out, show, evaluation, base):
+        given.update(config=config, sources=sources, out=out, evaluation=evaluation, base=base)
         show(SimpleNamespace(fraction=0.5, step=7, loss=0.25))
         return SimpleNamespace(steps=7, seconds=1.5, loss=0.25, validation={"a": 0.5}, checkpoint="run/checkpoint")
 
@@ -56,3 +57,19 @@ def test_without_minutes_the_presets_own_budget_holds(loop):
 def test_bad_input_is_refused(data, preset, overrides, message):
     with pytest.raises(InputError, match=message):
         training.run(data, "run", preset, None, overrides, QUIET)
+
+
+@pytest.fixture
+def run(tmp_path):
+    return policy_run(tmp_path)
+
+
+def test_fine_tuning_takes_the_settings_of_the_run_it_starts_from(run, loop):
+    training.run(["a"], "run", None, None, ["steps=7", "freeze=[prefix]"], QUIET, base=run)
+    config = loop["config"]
+    assert (config.batch_size, config.steps, config.freeze, config.minutes) == (4, 7, ("prefix",), None)
+    assert loop["base"].record["step"] == 2
+    with pytest.raises(InputError, match="--from takes the settings of the run it starts from; leave out --preset"):
+        training.run(["a"], "run", "small", None, [], QUIET, base=run)
+    with pytest.raises(InputError, match="holds no checkpoint to start from; --from takes a run folder"):
+        training.run(["a"], "run", None, None, [], QUIET, base=run.parent / "data")

@@ -184,15 +184,26 @@ def record(rng: np.random.Generator, size: int, noise: float = 0.004) -> dict[st
 class ToyBlend:
     """Recorded episodes behind the loader's `Blend` interface; the last tenth is held out."""
 
-    def __init__(self, episodes: list[dict[str, np.ndarray]], span: int, seed: int = 0, path: str = "toy"):
+    def __init__(
+        self,
+        episodes: list[dict[str, np.ndarray]],
+        span: int,
+        seed: int = 0,
+        path: str = "toy",
+        robot: str = "toy",
+        domain: str = "sim",
+        verb: str = "lift",
+    ):
         self.seed, self.span, self.scheduled = seed, span, False
+        self.history, self.history_stride = 1, 1
+        self.robot, self.domain = robot, domain
         lengths = np.array([len(e["action"]) for e in episodes])
         self.lengths = lengths
         self.moment = np.concatenate([np.arange(n) for n in lengths])
         self.last = np.repeat(np.cumsum(lengths) - 1, lengths)
         self.episode = np.repeat(np.arange(len(lengths)), lengths)
         self.arrays = {k: np.concatenate([e[k] for e in episodes]) for k in (*CAMERAS, "proprio", "action")}
-        self.instructions = [str(e["instruction"]) for e in episodes]
+        self.instructions = [str(e["instruction"]).replace("lift", verb) for e in episodes]
         held_out = self.episode >= len(episodes) - max(1, len(episodes) // 10)
         self.train, self.held_out = np.flatnonzero(~held_out), np.flatnonzero(held_out)
         self.sources = [
@@ -203,7 +214,7 @@ class ToyBlend:
                 last_share=1.0,
                 sentences=sorted(set(self.instructions)),
                 steps={},
-                domains=["sim"],
+                domains=[domain],
                 store=SimpleNamespace(plan_digest="0" * 64),
                 episodes=len(episodes),
                 tasks=["lift"],
@@ -234,17 +245,21 @@ class ToyBlend:
         mask = chunk <= self.last[frames][:, None]
         action = self.arrays["action"][np.minimum(chunk, self.last[frames][:, None])]
         turn = np.broadcast_to(np.float32([1, 0, 0, 0, 1, 0]), (*action.shape[:2], 6))
+        before = np.arange(self.history - 1, -1, -1) * self.history_stride
+        seen = frames if self.history == 1 else frames[:, None] - np.minimum(before, self.moment[frames][:, None])
+        past = {} if self.history == 1 else {"history_mask": before <= self.moment[frames][:, None]}
         return {
-            **{f"images/{camera}": self.arrays[camera][frames] for camera in CAMERAS},
-            "proprio": self.arrays["proprio"][frames],
+            **{f"images/{camera}": self.arrays[camera][seen] for camera in CAMERAS},
+            **past,
+            "proprio": self.arrays["proprio"][seen],
             "action": action,
             "action_tool": np.concatenate([action[..., :3], turn, action[..., 3:]], -1),
             "action_mask": mask,
             "subtask": (self.arrays["proprio"][frames, 3] < 0.5).astype(np.int64),
             "progress": (self.moment[frames] / self.lengths[self.episode[frames]]).astype(np.float32),
             "instruction": [self.instructions[i] for i in self.episode[frames]],
-            "embodiment": ["toy"] * len(frames),
-            "domain": ["sim"] * len(frames),
+            "embodiment": [self.robot] * len(frames),
+            "domain": [self.domain] * len(frames),
             "source": np.zeros(len(frames), np.int64),
             "joints": np.full(len(frames), 3),
         }
