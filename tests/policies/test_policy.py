@@ -6,11 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from handful import InputError, JobError
 from policies import checkpoint
 from policies.config import load_config
-from policies.policy import Policy
+from policies.policy import Policy, build_network
 from policies.train import Trainer
 from tests.policies.toy_world import ToyBlend
 
@@ -137,6 +138,106 @@ def test_a_row_that_is_not_finite_can_be_told_apart_and_spoils_no_other(run):
     found = policy.act(**given, finite=False)
     assert np.isnan(found[1]).all()
     np.testing.assert_array_equal(found[[0, 2]], good[[0, 2]])
+
+
+def test_guidance_exaggerates_what_the_domain_changes(run):
+    given = make_input(3)
+    plain = Policy.load(run).act(**given)
+    np.testing.assert_array_equal(Policy.load(run, guidance=1.0).act(**given), plain)
+    # Its domain has been told in training, so that it makes some difference.
+    assert np.abs(Policy.load(run, guidance=30.0).act(**given) - plain).max() > 1e-5
+    open_ = Policy.load(run).act(**{**given, "domain": None})
+    np.testing.assert_allclose(Policy.load(run, guidance=0.0).act(**given), open_, atol=1e-5)
+
+
+def test_guidance_needs_a_domain_and_a_number(run):
+    with pytest.raises(InputError, match="guidance goes towards a domain: say which"):
+        Policy.load(run, guidance=2.0).act(**{**make_input(1), "domain": None})
+    with pytest.raises(InputError, match="guidance must be a finite number, got nan"):
+        Policy.load(run, guidance=float("nan"))
+
+
+def two_robots(run: Path) -> Policy:
+    """The run's policy with untrained weights, for its robot and for one with two joints more."""
+    found = checkpoint.latest(run)
+    assert found is not None
+    record = checkpoint.read_record(found)
+    narrow = record["statistics"]["toy"]
+    wide = {**narrow}
+    for name, axis, fill in (("mean", 0, 0.0), ("std", 0, 1.0)):
+        row = np.asarray(narrow[f"proprio_{name}"])
+        wide[f"proprio_{name}"] = np.insert(row, [3, 3], fill, axis=axis).tolist()
+        wide[f"action_{name}"] = np.insert(narrow[f"action_{name}"], [3, 3], fill, axis=1).tolist()
+    wide["lowest"], wide["highest"] = [*narrow["lowest"], -1.0, -1.0], [*narrow["highest"], 1.0, 1.0]
+    record["statistics"], record["embodiments"] = {"toy": narrow, "wide": wide}, ["toy", "wide"]
+    network = build_network(record)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.add_(0.05 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)))
+    return Policy(network.eval(), record, batch_size=4)
+
+
+def test_a_narrower_robot_is_driven_by_a_policy_for_wider_ones(run):
+    policy, given = two_robots(run), make_input(3)
+    narrow = policy.act(**given)
+    assert narrow.shape == (3, 6, 4)
+    wide = {**given, "embodiment": "wide", "noise": np.random.default_rng(0).standard_normal((3, 6, 6))}
+    wide["proprio"] = np.insert(given["proprio"], [3, 3], 0.1, axis=1)
+    wide["noise"] = wide["noise"].astype(np.float32)
+    assert policy.act(**wide).shape == (3, 6, 6)
+    with pytest.raises(InputError, match=r"noise must be \(3, 6, 6\), got \(3, 6, 4\)"):
+        policy.act(**{**wide, "noise": given["noise"]})
+
+
+@pytest.fixture(scope="module")
+def remembering(episodes, tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("remembering")
+    changes = ["steps=2", "batch_size=8", "waypoints=[6]", "horizon=6", "model.patch=3", "execute=3", "device=cpu"]
+    config = load_config("tiny", [*changes, "model.history=3", "model.history_stride=2"])
+    blend = ToyBlend(episodes, 7)
+    blend.history, blend.history_stride = 3, 2
+    Trainer(config, blend, out).run()
+    return out
+
+
+def with_history(given: dict, length: int, seed: int = 0) -> dict:
+    """The same moments, after others."""
+    rng, rows = np.random.default_rng(seed), len(given["proprio"])
+    images = {c: rng.integers(0, 256, (rows, length, *i.shape[1:]), dtype=np.uint8) for c, i in given["images"].items()}
+    for camera, image in images.items():
+        image[:, -1] = given["images"][camera]
+    proprio = np.repeat(given["proprio"][:, None], length, 1)
+    proprio[:, :-1, :3] += rng.normal(0, 0.05, (rows, length - 1, 3)).astype(np.float32)
+    return {**given, "images": images, "proprio": proprio, "history_mask": np.ones((rows, length), bool)}
+
+
+def test_a_policy_with_a_history_looks_at_it(remembering):
+    policy, given = Policy.load(remembering, batch_size=4), make_input(5)
+    assert (policy.history, policy.history_stride) == (3, 2)
+    given["noise"] = np.random.default_rng(0).standard_normal((5, 6, policy.noise_size("toy"))).astype(np.float32)
+    one, other = (with_history(given, 3, seed) for seed in (1, 2))
+    first = policy.act(**one)
+    assert np.abs(first - policy.act(**other)).max() > 1e-6
+    for each in (one, other):
+        each["history_mask"] = np.tile([False, False, True], (5, 1))
+    np.testing.assert_array_equal(policy.act(**one), policy.act(**other))
+
+
+def test_a_history_that_does_not_fit_is_refused(remembering):
+    policy, given = Policy.load(remembering), make_input(2)
+    given["noise"] = np.zeros((2, 6, policy.noise_size("toy")), np.float32)
+    with pytest.raises(InputError, match=r"images of camera 'front' must be \(2, 3, 32, 32, 3\) uint8"):
+        policy.act(**given)
+    with pytest.raises(InputError, match=r"proprio must be \(B, 3, 13\), got \(2, 13\)"):
+        policy.act(**{**with_history(given, 3), "proprio": given["proprio"]})
+    with pytest.raises(InputError, match=r"history_mask must be \(2, 3\), got None"):
+        policy.act(**{**with_history(given, 3), "history_mask": None})
+
+
+def test_a_policy_whose_data_has_no_sentences_says_nothing(run):
+    given = {name: value for name, value in make_input(1).items() if name != "noise"}
+    with pytest.raises(InputError, match="tells no stage: its data has no sentences of subtasks"):
+        Policy.load(run).say(**given)
 
 
 def test_a_folder_without_checkpoint_is_refused(tmp_path):
