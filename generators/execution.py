@@ -79,7 +79,7 @@ class Execution:
 
     def __init__(self, workspace: Workspace, scenes: list[Scene], noise: MotionNoise, threads: int) -> None:
         self.scenes, self.noise = scenes, noise
-        self.sim = BatchSim(workspace.model, workspace.embodiment, len(scenes), threads)
+        self.sim = BatchSim(workspace.trimmed, workspace.embodiment, len(scenes), threads)
         self.monitor = Monitor(workspace, self.sim)
         self.tape = Tape(self.sim)
         n, joints = len(scenes), len(workspace.embodiment.joints)

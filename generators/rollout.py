@@ -135,8 +135,8 @@ def build_episode(
         arrays[f"objects/{name}"] = np.tile(pose.astype(np.float32), (len(qpos), 1))
     for camera, frames in images.items():
         arrays[f"images/{camera}"] = frames
-    for field in scene.fields(workspace):
-        arrays[f"model/{field}"] = sim.batch.expand(field)[lane][None].copy()
+    for field, values in sim.completed(lane, scene.fields(workspace)).items():
+        arrays[f"model/{field}"] = values[None]
     task = workspace.task
     steps = list(task.steps(scene.roles))
     extra = {"roles": scene.roles, "level": task.level, "subtasks": steps, **meta.pop("extra", {})}

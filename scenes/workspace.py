@@ -21,6 +21,7 @@ from sim.batch import BatchSim, ControlTiming
 from sim.embodiment import TABLE_BIT, Embodiment
 from sim.robots import get_embodiment
 from sim.transforms import Array
+from sim.trimming import Trimmed, trim
 
 TABLE_TOP = -0.0031  # nominal height of the table's surface in the robot's base frame [m]
 TIMESTEP = 0.002  # of the physics [s]
@@ -80,6 +81,11 @@ class Workspace:
     def model_hash(self) -> str:
         """SHA-256 of the model's XML; writing that takes as long as compiling, so only where it is asked for."""
         return hashlib.sha256(self.spec.to_xml().encode()).hexdigest()
+
+    @cached_property
+    def trimmed(self) -> Trimmed:
+        """The model that gives the same states sooner, for where nothing is drawn from the batch."""
+        return trim(self.spec, self.model)
 
     @cached_property
     def slots(self) -> Slots:

@@ -5,6 +5,7 @@ with latency, divergence that is noticed, and snapshots that restore a scene exa
 one. Rows are independent: the same scene gives the same bits in any batch, at any thread count.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import mujoco
@@ -15,6 +16,7 @@ from handful import InputError, keyed_uniform
 from sim.embodiment import Embodiment
 from sim.gears import friction_torque, through_play
 from sim.transforms import Array
+from sim.trimming import Trimmed
 
 # They are counted per scene and read after each step. The engine would also write each to the error stream, and to a
 # file in whatever folder is the current one.
@@ -102,7 +104,7 @@ class BatchSim:
     """N scenes of one model. Wherever methods take `ids`, these are scene numbers in rising order, each once.
 
     Args:
-        model: the compiled model; its timestep must divide the control period.
+        model: the compiled model, or what is left of it for stepping; its timestep must divide the control period.
         embodiment: the robot in it.
         scenes: number of scenes N.
         threads: threads that step them; results do not depend on it.
@@ -117,7 +119,7 @@ class BatchSim:
 
     def __init__(
         self,
-        model: mujoco.MjModel,
+        model: mujoco.MjModel | Trimmed,
         embodiment: Embodiment,
         scenes: int,
         threads: int = 1,
@@ -125,6 +127,9 @@ class BatchSim:
     ) -> None:
         self.timing = timing or ControlTiming()
         self.embodiment = embodiment
+        self._trimmed = model if isinstance(model, Trimmed) else None
+        if isinstance(model, Trimmed):
+            model = model.model
         self._substeps = self.timing.substeps(model.opt.timestep)
         # The engine would otherwise answer divergence by silently starting the scene anew.
         model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_AUTORESET
@@ -171,6 +176,8 @@ class BatchSim:
             ids: scenes, (n,).
             fields: of each of them: model field -> array as in MjModel; what is not named is as compiled.
         """
+        if self._trimmed is not None:
+            fields = [self._trimmed.fields(own) for own in fields]
         self._fields.update(*fields)
         for name in sorted(self._fields):
             nominal, rows = model_field(self.model, name), self.batch.expand(name)
@@ -178,6 +185,17 @@ class BatchSim:
             # Of bounding volumes the batch holds those of bodies, which come first, but not those within meshes.
             rows[ids] = values[:, : rows.shape[1]] if name == "bvh_aabb" else values
         self.batch.set_const(ids)
+
+    def completed(self, lane: int, fields: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """A scene's own model values as the engine completed them: what follows from others is worked out anew.
+
+        Args:
+            lane: the scene.
+            fields: as they were given to `set_fields`.
+        """
+        given = fields if self._trimmed is None else self._trimmed.fields(fields)
+        rows = {name: self.batch.expand(name)[lane].copy() for name in given}
+        return rows if self._trimmed is None else self._trimmed.put_back(rows, fields)
 
     def set_options(self, ids: np.ndarray, options: list[dict[str, float]]) -> None:
         """Give scenes their own settings of the engine.
