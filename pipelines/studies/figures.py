@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from pipelines.charts import BLUE, GRID, HUES, ORANGE, svg, text_at, ticks
 
@@ -47,8 +47,8 @@ def heat(title: str, n_real: Sequence[int], n_sim: Sequence[int], rates: Mapping
 
 def differences(title: str, rows: Sequence[tuple[str, Spot, str]]) -> Markup:
     """Differences of rates with their intervals, and the line of no difference; each with a note at the right."""
-    left, right, height, top = 230, 200, 30, 30
-    bottom, span = top + height * len(rows), _WIDTH - 230 - 200
+    left, right, height, top = 270, 190, 30, 30
+    bottom, span = top + height * len(rows), _WIDTH - 270 - 190
     marks = ticks(min(0.0, *(s.low for _, s, _ in rows)), max(0.0, *(s.high for _, s, _ in rows)))
     low, high = marks[0], marks[-1]
 
@@ -119,8 +119,8 @@ def rates_by_number(
 
 def exchange(title: str, rows: Sequence[tuple[str, Spot, bool]]) -> Markup:
     """What synthetic demos are worth in real ones, with intervals; those without an end leave the picture."""
-    left, right, height, top = 230, 200, 34, 30
-    bottom, span = top + height * len(rows), _WIDTH - 230 - 200
+    left, right, height, top = 270, 190, 34, 30
+    bottom, span = top + height * len(rows), _WIDTH - 270 - 190
     finite = [v for _, s, _ in rows for v in (s.value, s.low, s.high) if 0 < v < math.inf]
     low, high = (min(finite) / 2, max(finite) * 2) if finite else (0.1, 10.0)
 
@@ -129,8 +129,7 @@ def exchange(title: str, rows: Sequence[tuple[str, Spot, bool]]) -> Markup:
         return left + span * math.log(clipped / low) / math.log(high / low)
 
     parts = [text_at(left, 16, title, strong=True)]
-    powers = [10.0**power for power in range(math.ceil(math.log10(low)), math.floor(math.log10(high)) + 1)]
-    for mark in powers or [math.sqrt(low * high)]:
+    for mark in _marks(low, high):
         x = place(mark)
         parts.append(_line(x, top, x, bottom, GRID, 1))
         parts.append(text_at(x, bottom + 18, f"{mark:,.3g}", "middle"))
@@ -175,29 +174,26 @@ def frontier(title: str, points: Sequence[tuple[str, float, Spot, bool]]) -> Mar
         y = place(low, percent / 100)[1]
         parts.append(_line(left, y, _WIDTH - right, y, GRID, 1))
         parts.append(text_at(left - 8, y + 4, f"{percent} %", "end"))
-    for power in range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1):
-        for factor in (1, 2, 5):
-            mark = factor * 10.0**power
-            if low <= mark <= high:
-                parts.append(text_at(place(mark, 0)[0], bottom + 18, f"{mark:,.3g}", "middle"))
+    parts += [text_at(place(mark, 0)[0], bottom + 18, f"{mark:,.3g}", "middle") for mark in _marks(low, high)]
     parts.append(text_at(left + span / 2, bottom + 38, "cost (logarithmic)", "middle"))
     best = sorted((cost, spot.value) for _, cost, spot, on in points if on)
     line = " ".join("{:.1f},{:.1f}".format(*place(*each)) for each in best)
     parts.append(f'<polyline points="{line}" fill="none" stroke="{BLUE}" stroke-width="1.6" stroke-dasharray="5 4"/>')
-    for number, (_, cost, spot, on) in enumerate(points):
+    for name, cost, spot, on in points:
         x, y = place(cost, spot.value)
         hue = BLUE if on else "#8d8b84"
         parts.append(_line(x, place(cost, spot.low)[1], x, place(cost, spot.high)[1], hue, 1.4))
-        parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4.5" fill="{hue if on else "#fff"}" stroke="{hue}"/>')
-        parts.append(text_at(x + 7, y - 6, str(number + 1), strong=on))
-    y = bottom + 64.0
-    for number, (name, cost, spot, on) in enumerate(points):
-        x = left + (number % 2) * (_WIDTH - left) / 2
         parts.append(
-            text_at(x, y + 19 * (number // 2), f"{number + 1}  {name}: {spot.value:.0%}, {cost:,.2f}", strong=on)
+            f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4.5" fill="{hue if on else "#fff"}" stroke="{hue}">'
+            f"<title>{escape(name)}: {spot.value:.1%} for {cost:,.2f}</title></circle>"
         )
+    y = bottom + 64.0
+    for number, (name, cost, spot, _) in enumerate(kept := sorted((p for p in points if p[3]), key=lambda p: p[1]), 1):
+        x, top_of = place(cost, spot.high)
+        parts.append(text_at(x, top_of - 5, str(number), "middle", strong=True))
+        parts.append(text_at(left, y + 19 * (number - 1), f"{number}  {name}: {spot.value:.0%} for {cost:,.2f}"))
     said = "; ".join(f"{name}: {spot.value:.0%} for {cost:,.2f}" for name, cost, spot, _ in points)
-    return svg(_WIDTH, y + 19 * ((len(points) + 1) // 2), title, said, parts)
+    return svg(_WIDTH, y + 19 * len(kept), title, said, parts)
 
 
 def as_file(figure: Markup) -> str:
@@ -205,6 +201,13 @@ def as_file(figure: Markup) -> str:
     head, rest = str(figure).split(">", 1)
     space = ' xmlns="http://www.w3.org/2000/svg" font-family="DejaVu Sans, Arial, sans-serif">'
     return f'{head}{space}<rect width="100%" height="100%" fill="#fff"/>{rest}\n'
+
+
+def _marks(low: float, high: float) -> list[float]:
+    """Marks of a logarithmic axis: 1, 2 and 5 times powers of ten, powers alone where these are many."""
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    factors = (1, 2, 5) if high / low < 1000 else (1,)
+    return [mark for power in powers for factor in factors if low <= (mark := factor * 10.0**power) <= high]
 
 
 def _shade(rate: float) -> str:

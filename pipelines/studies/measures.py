@@ -1,61 +1,64 @@
 """What is measured of a cell's policy besides rollouts: its error on recorded demos, and whether it tells domains."""
 
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from pipelines.metrics.distances import two_sample
 from pipelines.metrics.features import policy_encoder
 from pipelines.metrics.offline import offline_error
+from pipelines.metrics.probe import LEAST, domain_probe
+from pipelines.unseen import Unseen, window_spec
 from policies.policy import Policy
-from trajectories import open_dataset
 from trajectories.loader import Blend
-from trajectories.sources import Source, WindowSpec
+from trajectories.sources import Source
 
-# Windows that the action error is measured on, about, how many at a time, and chunks drawn for each.
-_WINDOWS, _BATCH, _SAMPLES = 256, 64, 4
-# Episodes of each source that a probe looks at, one frame of each; the least that it needs.
-_PROBED, _LEAST = 100, 10
+# Chunks drawn for each window of a held-out demo.
+_SAMPLES = 4
+# Episodes of each source that a probe looks at, and frames of each.
+_PROBED, _FRAMES = 60, 2
 
 
 def offline(policy: Policy, held_out: Path) -> dict[str, Any]:
     """The action error on demos that no cell learns from, see `pipelines.metrics.offline`; JSON types."""
-    config = policy.config
-    span = max((policy.horizon, *(step + 1 for step in config.waypoints)))
-    spec = WindowSpec(policy.cameras, span, config.action, 0.0)
-    blend = Blend([Source(str(held_out))], spec, seed=0)
-    steps = int(blend.sources[0].lengths.sum())
-    batches = (blend.batch(step, _BATCH) for step in range(max(1, min(_WINDOWS, steps) // _BATCH)))
-    return asdict(offline_error(policy, batches, samples=_SAMPLES))
+    demos = _opened(policy, str(held_out))
+    batches = (demos.chunks(episode) for episode in demos.episodes.tolist())
+    return {**asdict(offline_error(policy, batches, samples=_SAMPLES)), "episodes": len(demos.episodes)}
 
 
-def probe(policy: Policy, sources: Mapping[str, tuple[str, tuple[int, ...]]]) -> dict[str, Any] | None:
-    """How well a linear classifier tells real from synthetic frames by what the policy makes of them at first sight.
+def probe(policy: Policy, sources: Mapping[str, tuple[str, Sequence[int]]]) -> dict[str, Any] | None:
+    """How well a linear classifier tells real from synthetic frames by what the policy makes of the images alone.
 
     Args:
         policy: whose eyes.
         sources: "real" and "sim" -> path, and episodes to look at.
 
     Returns:
-        "accuracy" and "auc" on frames it was not fitted to, and "frames", how many of each source these were; None
-        where a source has fewer than ten episodes.
+        As `pipelines.metrics.probe.Probe`, JSON types; None where a source has too few episodes.
     """
-    features = []
+    if min(len(episodes) for _, episodes in sources.values()) < LEAST:
+        return None
+    features, owners, sentence = [], [], ""
     for path, episodes in sources.values():
-        if len(episodes) < _LEAST:
-            return None
-        dataset = open_dataset(path)
+        demos = _opened(policy, path)
         chosen = [episodes[i] for i in np.unique(np.linspace(0, len(episodes) - 1, _PROBED).astype(int))]
-        # The first frame, before anything has been done: what differs is what is seen, not how far it came.
+        batches = [demos.frames(number, _FRAMES) for number in chosen]
         images = {
-            camera: np.concatenate([dataset.read(number, f"images/{camera}", 0, 1) for number in chosen])
+            camera: np.concatenate([np.asarray(batch[f"images/{camera}"]) for batch in batches])
             for camera in policy.cameras
         }
-        meta = dataset.meta(chosen[0])
-        features.append(policy_encoder(policy, images, "", meta.embodiment))
-    real, sim = features
-    found = two_sample(real, sim, np.random.Generator(np.random.PCG64(0)))
-    return {"accuracy": found.accuracy, "auc": found.auc, "frames": list(found.held_out)}
+        # One sentence for all: only what is seen may differ.
+        sentence = sentence or batches[0]["instruction"][0]
+        features.append(policy_encoder(policy, images, sentence, batches[0]["embodiment"][0]))
+        owners.append(np.repeat(chosen, _FRAMES))
+    found = asdict(domain_probe(features, owners, np.random.Generator(np.random.PCG64(0))))
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in found.items()}
+
+
+def _opened(policy: Policy, path: str) -> Unseen:
+    """All episodes of a store, at the windows that the policy looks at."""
+    spec = replace(window_spec(policy.config), validation_fraction=0.0)
+    blend = Blend([Source(path)], spec, 0, "stream")
+    return Unseen(path, blend, policy.execute, np.arange(blend.sources[0].episodes), 0, ())

@@ -200,7 +200,7 @@ def _cell(row: Mapping[str, Any]) -> dict[str, Any]:
         "epochs": f"{real:,.3g}, {sim:,.3g}",
         "rates": [(name, rate_text(each["successes"], each["episodes"])) for name, each in row["domains"].items()],
         "probe": "-" if row["probe"] is None else f"{100 * row['probe']['accuracy']:.0f} %",
-        "offline": "-" if row["offline"] is None else f"{row['offline']['flow_loss']:.4f}",
+        "offline": "-" if row["offline"] is None else f"{row['offline']['loss']:.4f}",
         "digest": row["digest"][:16],
     }
 
@@ -211,7 +211,7 @@ def _offline(done: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
         {
             "mix": _short(Mix(row["n_real"], row["n_sim"], row["weight"])),
             "seed": str(row["seed"]),
-            "flow": f"{row['offline']['flow_loss']:.4f}",
+            "loss": f"{row['offline']['loss']:.4f}",
             "executed": f"{row['offline']['executed']:.4f} {row['offline']['unit']}",
             "gripper": f"{100 * row['offline']['gripper']:.1f} %",
             "windows": f"{row['offline']['windows']:,}",
@@ -223,7 +223,7 @@ def _offline(done: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
 
 def _cells_csv(rows: Sequence[Mapping[str, Any]]) -> str:
     names = ["n_real", "n_sim", "weight", "seed", "state", "real_share", "steps", "real_epochs", "sim_epochs"]
-    names += ["training_seconds", "probe_accuracy", "flow_loss", "domain", "successes", "episodes", "digest", "reason"]
+    names += ["training_seconds", "probe_accuracy", "action_loss", "domain", "successes", "episodes", "digest", "reason"]
     text = io.StringIO()
     writer = csv.DictWriter(text, names, restval="", extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
@@ -237,7 +237,7 @@ def _cells_csv(rows: Sequence[Mapping[str, Any]]) -> str:
             "sim_epochs": sim,
             "training_seconds": row["seconds"]["training"],
             "probe_accuracy": "" if row["probe"] is None else row["probe"]["accuracy"],
-            "flow_loss": "" if row["offline"] is None else row["offline"]["flow_loss"],
+            "action_loss": "" if row["offline"] is None else row["offline"]["loss"],
         }
         for name, each in (row["domains"] or {"": {}}).items():
             writer.writerow({**row, **more, "domain": name, **each})
