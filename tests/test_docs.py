@@ -30,6 +30,8 @@ from pipelines.rerender import RenderConfig
 from pipelines.runner import RolloutConfig
 from policies.config import load_config
 from policies.language import Vocabulary
+from policies.model import VLA
+from policies.sizes import HEADS, Interface
 from scenes import randomization
 from scenes.domains import SIM, TWIN_DEV_0
 from scenes.monitor import Strictness
@@ -501,6 +503,20 @@ def test_the_presets_are_those_of_configs() -> None:
         expected.append([path, *map(str, sizes), budget])
     assert rows("docs/training.md", "preset") == expected
     assert sorted(path.stem for path in (ROOT / "configs" / "policy").glob("*.yaml")) == ["base", "small", "tiny"]
+
+
+def test_the_sizes_of_the_policy_are_those_of_its_presets() -> None:
+    robots = {"panda": Interface(proprio=17, action=10)}
+    expected = []
+    for path in ("tiny", "small", "base"):
+        config = load_config(path)
+        model = config.model
+        network = VLA(model, config.cameras, robots, 2, 60, config.horizon, len(config.waypoints))
+        count = f"{sum(p.numel() for p in network.parameters()) / 1e6:.1f} million"
+        layers = f"{model.prefix_layers} + {model.expert_layers}"
+        expected.append([path, count, str(model.image_size), str(model.width), layers, str(model.patch)])
+    assert rows("docs/policy.md", "preset") == expected
+    assert [row[0] for row in rows("docs/policy.md", "`model.head`")] == list(HEADS)
 
 
 def spelled(distribution: Distribution) -> str:
