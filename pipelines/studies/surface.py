@@ -1,0 +1,127 @@
+"""The success surface of a study: a rate with its interval per mix, and what each mix gains on real demos alone.
+
+Intervals hold for another training run, averaged over seeds, on scenes not seen: see `noise` for where their width
+comes from. Gains are paired, since mixes met the same scenes, and their p-values are held to one error rate together.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from pipelines.metrics.pairs import holm
+from pipelines.studies.noise import Means
+from pipelines.studies.results import Mix
+
+
+@dataclass(frozen=True)
+class Rate:
+    """Success of one mix.
+
+    Attributes:
+        mix: what it was trained on.
+        rate: share of successes over all seeds and scenes.
+        low: lower end of the interval.
+        high: its upper end.
+        seeds: training seeds.
+        scenes: that each was tried in.
+    """
+
+    mix: Mix
+    rate: float
+    low: float
+    high: float
+    seeds: int
+    scenes: int
+
+
+@dataclass(frozen=True)
+class Gain:
+    """What a mix gains on the same real demos alone.
+
+    Attributes:
+        mix: what it was trained on.
+        baseline: the same real demos alone.
+        difference: of the two rates.
+        low: lower end of its interval.
+        high: upper end.
+        relative: the ratio of the two rates, less 1; infinite where the baseline never succeeded.
+        relative_low: lower end of its interval.
+        relative_high: upper end.
+        p_value: that they are equal.
+        p_adjusted: the same, held to one error rate over all gains (Holm 1979).
+    """
+
+    mix: Mix
+    baseline: Mix
+    difference: float
+    low: float
+    high: float
+    relative: float
+    relative_low: float
+    relative_high: float
+    p_value: float
+    p_adjusted: float
+
+
+def rates(means: Means, confidence: float = 0.95) -> list[Rate]:
+    """Every mix's rate with its interval."""
+    reach = means.quantile(confidence) * np.sqrt(np.diag(means.covariance))
+    low, high = (np.sin(np.clip(means.z + side * reach, 0, np.pi / 2)) ** 2 for side in (-1, 1))
+    return [
+        Rate(mix, float(rate), min(float(a), float(rate)), max(float(b), float(rate)), int(seeds), means.scenes)
+        for mix, rate, a, b, seeds in zip(means.mixes, means.rates, low, high, means.seeds, strict=True)
+    ]
+
+
+def gains(means: Means, confidence: float = 0.95) -> list[Gain]:
+    """What every mix of both sources gains on its real demos alone, where those were tried.
+
+    The interval of the difference is made of the two rates' own and their correlation by common scenes (Zou and Donner
+    2008, as Newcombe 1998 does for paired counts); that of the ratio in the same way (Donner and Zou 2012).
+    """
+    every = rates(means, confidence)
+    covariance = means.covariance
+    found = []
+    for i, mix in enumerate(means.mixes):
+        j = means.place(mix.n_real, 0) if mix.n_real and mix.n_sim else None
+        if j is None:
+            continue
+        error = math.sqrt(covariance[i, i] + covariance[j, j] - 2 * covariance[i, j])
+        score = abs(means.z[i] - means.z[j]) / error
+        p = 2 * float(stats.norm.sf(score) if np.isinf(means.freedom) else stats.t.sf(score, means.freedom))
+        correlation = float(covariance[i, j] / math.sqrt(covariance[i, i] * covariance[j, j]))
+        mine, alone = every[i], every[j]
+        difference = (mine.rate - alone.rate, *_difference(mine, alone, correlation))
+        relative = mine.rate / alone.rate - 1 if alone.rate else math.inf
+        found.append((mix, means.mixes[j], difference, (relative, *_ratio(mine, alone, correlation)), p))
+    adjusted = holm([p for *_, p in found])
+    return [
+        Gain(mix, baseline, *difference, *ratio, p, together)
+        for (mix, baseline, difference, ratio, p), together in zip(found, adjusted, strict=True)
+    ]
+
+
+def _difference(a: Rate, b: Rate, correlation: float) -> tuple[float, float]:
+    def reach(one: float, other: float) -> float:
+        return math.sqrt(max(one**2 - 2 * correlation * one * other + other**2, 0.0))
+
+    middle = a.rate - b.rate
+    return middle - reach(a.rate - a.low, b.high - b.rate), middle + reach(a.high - a.rate, b.rate - b.low)
+
+
+def _ratio(a: Rate, b: Rate, correlation: float) -> tuple[float, float]:
+    """Interval of a / b - 1: the ratios r at which that of a - r b ends at 0.
+
+    With A and B the reach of either rate, (a - r b)^2 = A^2 - 2 c r A B + r^2 B^2 is a quadratic in r.
+    """
+
+    def parts(side_a: float, side_b: float) -> tuple[float, float, float]:
+        first, last = b.rate**2 - side_b**2, a.rate**2 - side_a**2
+        middle = a.rate * b.rate - correlation * side_a * side_b
+        return middle + math.sqrt(max(middle**2 - first * last, 0.0)), first, last
+
+    above, _, last = parts(a.rate - a.low, b.high - b.rate)
+    below, first, _ = parts(a.high - a.rate, b.rate - b.low)
+    return (last / above if above > 0 else 0.0) - 1, (below / first if first > 0 else math.inf) - 1
