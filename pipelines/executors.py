@@ -4,7 +4,7 @@ A task is an importable function of one picklable argument that leaves its resul
 something small; frames never travel through an executor. Results come back as tasks finish, in any order, so nothing
 that a task writes may depend on where or when it ran.
 
-    workers == 0      in this process, one after another; what hangs or kills a process hangs or kills this one
+    workers == 0      in this process, one after another; what hangs in native code or kills a process does so to this
     address given     Ray, at that address; "local" starts one here with `workers` CPUs
     otherwise         `workers` local processes
 
@@ -12,10 +12,12 @@ A task that is lost (`pipelines.faults`) is tried again, up to a limit, and then
 iterator stops what is still running.
 """
 
+import traceback
 from collections.abc import Callable, Generator
 from typing import Any
 
 from handful import InputError
+from pipelines.alarm import HungError, alarm
 from pipelines.faults import Limits, Loss, Queue, Strikes
 from pipelines.processes import Refused, attempt, run_in_processes
 
@@ -75,10 +77,15 @@ def _run_here(function: Function, queue: Queue, limits: Limits) -> Generator[tup
     strikes = Strikes(limits)
     while queue:
         key, argument = queue.popleft()
-        answer = attempt(function, argument)
+        try:
+            with alarm(strikes.patience(key)):
+                answer = attempt(function, argument)
+        except HungError:
+            answer = Loss("hung", trace=traceback.format_exc())
         if isinstance(answer, Refused):
             raise answer.error
         if not isinstance(answer, Loss):
+            strikes.done(key, answer.seconds)
             yield key, answer.value
         elif (failure := strikes.lost(key, answer)) is not None:
             yield key, failure

@@ -12,6 +12,7 @@ import faulthandler
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import time
 import traceback
@@ -22,7 +23,7 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
-from handful import HandfulError
+from handful import HandfulError, JobError
 from pipelines.faults import Limits, Loss, Queue, Strikes
 
 _SPAWN = multiprocessing.get_context("spawn")
@@ -30,6 +31,8 @@ _SPAWN = multiprocessing.get_context("spawn")
 _FAREWELL = 2.0
 # A worker whose own watchdog does not bark (it was stopped, or never came up) is killed this much later [s].
 _BACKSTOP = 300.0
+# A worker's first sign of life, by the pipe that its watchdog writes to.
+_UP = b"+"
 # The kernel, out of memory, takes processes of a high score first: a worker, not the run.
 _OOM_SCORE = 1000
 
@@ -50,6 +53,11 @@ class Refused:
 
 
 Answer = Done | Refused | Loss
+
+_GUARD = (
+    'they import the script that runs: what it does must stand under `if __name__ == "__main__":`, '
+    "and it must import nothing that they lack"
+)
 
 
 def attempt(function: Callable[[Any], Any], argument: Any) -> Answer:
@@ -77,9 +85,13 @@ class Worker:
 
     Args:
         share: how many workers share this machine's cores.
+
+    Raises:
+        JobError: no process can be started from the script that is running.
     """
 
     def __init__(self, share: int) -> None:
+        _require_script()
         self.pipe, theirs = _SPAWN.Pipe()
         # By this one the watchdog says where the task was.
         self._trace, their_trace = _SPAWN.Pipe(duplex=False)
@@ -120,11 +132,12 @@ class Worker:
             answer: Answer | None = self.pipe.recv()
         except (EOFError, ConnectionResetError):
             answer = None
+        died = answer is None
         if answer is None:
             self._process.join()
             answer = self._obituary()
         self.task, self._latest = None, None
-        if isinstance(answer, Loss) and answer.cause != "raised":
+        if died or (isinstance(answer, Loss) and answer.cause != "raised"):
             self.stop()
         return answer
 
@@ -159,16 +172,33 @@ class Worker:
             self._process.join()
         self._trace.close()
 
-    def _obituary(self) -> Loss:
+    def _obituary(self) -> Loss | Refused:
         trace = b""
         while part := os.read(self._trace.fileno(), 65536):
             trace += part
+        code = self._process.exitcode
+        if not trace.startswith(_UP) and code is not None and code > 0:
+            # Every other would end alike, and each with a traceback.
+            return Refused(JobError(f"workers end before they can work, with exit code {code}; {_GUARD}"))
+        trace = trace.removeprefix(_UP)
         if trace or self.overdue():
             return Loss("hung", trace=trace.decode(errors="replace"))
-        code = self._process.exitcode
         if code is not None and code < 0:
             return Loss("died", f"by signal {signal.Signals(-code).name}")
         return Loss("died", f"with exit code {code}")
+
+
+def _require_script() -> None:
+    """Refuse to start a process that could not start: a new one begins by importing the script of this one."""
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        # This is a worker that does so, and the script would have it start workers in turn; who started it explains.
+        raise SystemExit(1)
+    script = getattr(sys.modules["__main__"], "__file__", None)
+    if script is not None and not Path(script).exists():
+        raise JobError(
+            f"workers cannot start: each imports the script that runs, and '{script}' is no file; "
+            "put it into a file, or work in this process (workers=0)"
+        )
 
 
 def run_in_processes(
@@ -272,6 +302,7 @@ def _resident(pid: int | None) -> int:
 def _serve(pipe: Connection, trace: Connection) -> None:
     """A worker's life: answer each (function, argument, patience) until the pipe closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.write(trace.fileno(), _UP)
     threading.Thread(target=_leave_with_parent, daemon=True).start()
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text(str(_OOM_SCORE))

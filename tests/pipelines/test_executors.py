@@ -145,6 +145,17 @@ def test_a_task_that_hangs_is_stopped_by_its_watchdog_with_a_trace(tmp_path, gua
     assert not _alive(int(pid_file.read_text()))
 
 
+def test_a_task_that_hangs_here_is_stopped_as_well():
+    before = signal.getsignal(signal.SIGALRM)
+    calls = [("sleep", "60"), ("square_of", "3")]
+    results = dict(run(tasks.either, calls, 0, None, Limits(tries=2, patience=0.2)))
+    assert str(results[0]) == "its process hung and was stopped, 2 times of 2"
+    assert "in sleep" in results[0].last.trace
+    assert results[1] == 9
+    assert signal.getsignal(signal.SIGALRM) is before
+    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+
+
 def test_a_task_deaf_to_python_is_stopped_as_well():
     """As native code may, it holds the interpreter's lock, so that no other thread of Python's runs."""
     [(_, failure)] = run(tasks.hold_the_lock, [None], 1, None, Limits(tries=1, patience=0.4))
@@ -246,6 +257,30 @@ def test_workers_leave_with_their_parent(tmp_path, how):
     _, errors = parent.communicate(timeout=10)
     assert (b"KeyboardInterrupt" in errors) == (how == signal.SIGINT)
     assert _wait_for(lambda: not _alive(int(pid_file.read_text())))
+
+
+@pytest.mark.parametrize(
+    ("guard", "fed", "message"),
+    [
+        ("", False, "workers end before they can work, with exit code 1; they import the script that runs"),
+        ("if __name__ == '__main__': ", True, "workers cannot start: each imports the script that runs, and '<stdin>'"),
+        ("1 / (__name__ == '__main__'); ", False, "workers end before they can work, with exit code 1"),
+    ],
+)
+def test_workers_that_cannot_start_are_told_once(tmp_path, guard, fed, message):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from collections import deque\n"
+        "from tests.pipelines import executor_tasks as tasks\nfrom pipelines.executors import run_tasks\n"
+        f"{guard}list(run_tasks(tasks.square, deque((i, i) for i in range(20)), 1))\n"
+    )
+    command, given = ([sys.executable], script.read_bytes()) if fed else ([sys.executable, str(script)], None)
+    environment = {**os.environ, "PYTHONPATH": "."}
+    run = subprocess.run(command, input=given, capture_output=True, cwd=ROOT, env=environment, check=False)
+    *_, last = run.stderr.decode().splitlines()
+    assert run.returncode == 1
+    assert last.startswith(f"handful.JobError: {message}")
+    assert run.stderr.count(b"Traceback") == (2 if "/" in guard else 1)  # its own, and what the worker said if anything
 
 
 @pytest.mark.parametrize(
