@@ -32,16 +32,17 @@ from scenes.twins import BANDS, SEVERITIES, severity_of, twin
 from scenes.workspace import assemble, build_workspace
 from trajectories.canonical import write_whole
 
-_TIMING = ("latency", "control_jitter")
+_TIMING = ("latency", "control_jitter", "camera_latency", "frame_drops")
 # What is replaced by the twin's, one at a time.
 AXES: Mapping[str, tuple[str, ...]] = {
     "appearance": tuple(BANDS["appearance"]),
     "light": tuple(BANDS["light"]),
-    "camera": tuple(BANDS["camera"]),
+    "camera": tuple(axis for axis in BANDS["camera"] if axis not in _TIMING),
     "sensor": tuple(BANDS["sensor"]),
     "actuation": tuple(axis for axis in BANDS["actuation"] if axis not in _TIMING),
     "timing": _TIMING,
     "contact": tuple(BANDS["contact"]),
+    "solver": tuple(BANDS["solver"]),
     "proprioception": tuple(BANDS["proprioception"]),
 }
 BASELINE, LANGUAGE, SWAP, DISTRACTORS, ALL = "baseline", "language", "swap", "distractors", "all"

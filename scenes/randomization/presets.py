@@ -138,9 +138,9 @@ WIDE = DEFAULT.with_(
     }
 )
 
-# A robot that is slower to react, softer and a little miscalibrated, with slippery fingers and heavy objects, seen by a
-# camera that was bumped, under dim warm light, through a noisy sensor. Wherever it differs from DEFAULT, the two do not
-# meet.
+# A robot that is slower to react, softer and a little miscalibrated, with play and dry friction in its joints, slippery
+# fingers and heavy objects, in another engine's world, seen late by a camera that was bumped, under dim warm light,
+# through a noisy sensor. Wherever it differs from DEFAULT, the two do not meet.
 TWIN_DEV_0 = DEFAULT.with_(
     {
         "object_friction": Uniform(0.30, 0.38),
@@ -152,6 +152,12 @@ TWIN_DEV_0 = DEFAULT.with_(
         "table_height": Uniform(0.0105, 0.0125),
         "joint_offset": Uniform(-0.008, 0.008),
         "proprioceptive_noise": Uniform(0.002, 0.004),
+        "backlash": Uniform(0.003, 0.005),
+        "joint_friction": Uniform(0.02, 0.03),
+        "stiction": Uniform(1.4, 1.6),
+        "solver_cone": "pyramidal",
+        "solver_impratio": Uniform(1.7, 1.9),
+        "contact_softness": Uniform(1.4, 1.6),
         "object_saturation": Uniform(0.66, 0.72),
         "table_material": "world_terrazzo",
         "table_hue": Uniform(0.07, 0.1),
@@ -176,6 +182,8 @@ TWIN_DEV_0 = DEFAULT.with_(
         "wrist_yaw": Uniform(2.5, 3.0),
         "wrist_roll": Uniform(2.5, 3.0),
         "wrist_fovy": Uniform(3.0, 4.0),
+        "camera_latency": Uniform(0.04, 0.05),
+        "frame_drops": Uniform(0.01, 0.02),
         "noise_std": Uniform(0.015, 0.03),
         "blur_sigma": Uniform(0.4, 0.7),
         "exposure_ev": Uniform(-0.6, -0.3),

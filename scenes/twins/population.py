@@ -17,7 +17,7 @@ import numpy as np
 
 from handful import InputError, keyed_uniform, name_salt
 from scenes.randomization import DEFAULT, LogUniform, Randomization, Uniform
-from scenes.twins.severity import BANDS, GROUPS, SEVERITIES, TOGETHER, Band, Severity
+from scenes.twins.severity import BANDS, GROUPS, SEVERITIES, TOGETHER, Range, Severity
 
 # How many of each kind there are, twin/dev-0 aside, which was made by hand.
 COUNTS = {"dev": 3, "study": 6, "test": 12}
@@ -58,9 +58,9 @@ def at_severity(name: str, severity: Severity, groups: tuple[str, ...]) -> Rando
             raise InputError(f"there is no group '{group}' of a twin; there is: {', '.join(GROUPS)}")
         for axis, bands in BANDS[group].items():
             band = bands[SEVERITIES.index(severity)]
-            changes[axis] = _within(
-                axis, band, _share(name, TOGETHER.get(axis, axis), "side"), _share(name, axis, "at")
-            )
+            if band:
+                side, place = _share(name, TOGETHER.get(axis, axis), "side"), _share(name, axis, "at")
+                changes[axis] = _within(axis, band[int(side * len(band))], place)
     return DEFAULT.with_(changes)
 
 
@@ -81,9 +81,11 @@ def require_open(name: str, what: str) -> None:
         )
 
 
-def _within(axis: str, band: Band, side: float, place: float) -> Any:
-    """A quarter of one of the band's ranges."""
-    low, high = band[int(side * len(band))]
+def _within(axis: str, part: Range | str, place: float) -> Any:
+    """A quarter of a range, or what has a name."""
+    if isinstance(part, str):
+        return part
+    low, high = part
     start = low + (1 - _SPREAD) * place * (high - low)
     stop = start + _SPREAD * (high - low)
     kind = LogUniform if isinstance(DEFAULT[axis], LogUniform) else Uniform

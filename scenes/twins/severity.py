@@ -2,8 +2,8 @@
 
 Every band lies outside the range of the preset `default`: what a policy was trained on, it does not meet here. A band
 with two ranges has one on each side of it. The bands of `actuation` are set by what they do to motion, measured by
-`handful bench twins`: the same commands lead the tool about 4 mm apart within a second (mild), 9 mm (medium) or 17 mm
-(severe); what `default` draws does so by 2 mm.
+`handful bench twins`: the same commands lead the tool about 4 mm apart within a second (mild), 9 mm (medium) or 18 mm
+(severe); what `default` draws does so by 2 mm. Severe ones end where the scripted operator begins to fail.
 """
 
 from collections.abc import Mapping
@@ -13,8 +13,8 @@ Severity = Literal["mild", "medium", "severe"]
 SEVERITIES: tuple[Severity, ...] = ("mild", "medium", "severe")
 
 Range = tuple[float, float]
-# What a value may lie in: ranges of which a twin takes one.
-Band = tuple[Range, ...]
+# What a value may lie in: ranges, or names, of which a twin takes one. None: such twins are as training is.
+Band = tuple[Range | str, ...]
 
 
 def _both(mild: Range, medium: Range, severe: Range) -> tuple[Band, Band, Band]:
@@ -23,8 +23,9 @@ def _both(mild: Range, medium: Range, severe: Range) -> tuple[Band, Band, Band]:
     return mirrored[0], mirrored[1], mirrored[2]
 
 
-def _one(mild: Range, medium: Range, severe: Range) -> tuple[Band, Band, Band]:
-    return (mild,), (medium,), (severe,)
+def _one(mild: Range | str | None, medium: Range | str | None, severe: Range | str) -> tuple[Band, Band, Band]:
+    mildly, mediumly = ((), ()) if medium is None else ((), (medium,)) if mild is None else ((mild,), (medium,))
+    return mildly, mediumly, (severe,)
 
 
 def _camera(
@@ -62,6 +63,9 @@ BANDS: Mapping[str, Mapping[str, tuple[Band, ...]]] = {
         "joint_offset": _both((0.001, 0.002), (0.003, 0.006), (0.008, 0.014)),
         "grip_force": _one((0.76, 0.79), (0.66, 0.72), (0.5, 0.58)),
         "grip_speed": (((0.75, 0.79), (1.21, 1.25)), ((0.65, 0.72), (1.3, 1.4)), ((0.5, 0.6), (1.5, 1.7))),
+        "backlash": _one((0.001, 0.002), (0.004, 0.006), (0.008, 0.011)),
+        "joint_friction": _one((0.005, 0.01), (0.02, 0.03), (0.05, 0.07)),
+        "stiction": _one((1.15, 1.25), (1.5, 1.7), (1.9, 2.2)),
     },
     "contact": {
         # A contact has the larger friction of its two surfaces: one slippery surface alone would change nothing.
@@ -75,10 +79,20 @@ BANDS: Mapping[str, Mapping[str, tuple[Band, ...]]] = {
         "object_damping": _one((0.021, 0.024), (0.03, 0.036), (0.05, 0.06)),
         "table_height": _both((0.0105, 0.0115), (0.0125, 0.0145), (0.017, 0.02)),
     },
+    "solver": {
+        # Downwards alone: with pyramidal cones a large one lets go of what is held.
+        "solver_impratio": _one((2.2, 2.5), (1.6, 1.9), (1.0, 1.2)),
+        "contact_softness": _one((1.1, 1.25), (1.5, 1.8), (2.5, 3.0)),
+        "solver_tolerance": _one((1e-7, 1e-6), (1e-5, 1e-4), (2e-4, 1e-3)),
+        "solver_cone": _one(None, "pyramidal", "pyramidal"),
+        "solver_iterations": _one(None, (15.0, 20.0), (8.0, 12.0)),
+    },
     "proprioception": {"proprioceptive_noise": _one((0.001, 0.002), (0.003, 0.005), (0.008, 0.012))},
     "camera": {
         **_camera("camera", ((0.031, 0.035), (0.042, 0.05), (0.06, 0.07)), ((3.1, 3.6), (4.2, 5.0), (6.0, 7.5))),
         **_camera("wrist", ((0.0052, 0.006), (0.007, 0.009), (0.011, 0.013)), ((1.6, 1.9), (2.4, 3.0), (4.0, 5.0))),
+        "camera_latency": _one((0.025, 0.035), (0.07, 0.09), (0.14, 0.16)),
+        "frame_drops": _one((0.005, 0.01), (0.02, 0.04), (0.08, 0.12)),
     },
     "sensor": {
         "exposure_ev": _both((0.2, 0.3), (0.5, 0.7), (1.0, 1.3)),

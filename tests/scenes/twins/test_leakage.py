@@ -21,6 +21,16 @@ def test_wide_reaches_into_twins_and_says_so():
     assert said.startswith(f"'wide' draws values of twin/dev-0 on {len(found.met)} of the {len(found.differs)} axes")
 
 
+def test_a_users_own_ranges_are_held_against_every_axis_of_a_twin():
+    severe = twin("twin/dev-3")
+    worn = DEFAULT.with_(
+        {"backlash": [0.0, 0.02], "camera_latency": [0.0, 0.2], "solver_cone": ["elliptic", "pyramidal"]}
+    )
+    assert leak(worn, severe).met == ("backlash", "solver_cone", "camera_latency")
+    assert leak(worn, twin("twin/dev-1")).met == ("backlash", "camera_latency")
+    assert leak(DEFAULT.with_({"backlash": [0.0, 0.005]}), severe).met == ()
+
+
 def test_several_sources_leak_together():
     drawn = twin("twin/test-1")
     one, other = DEFAULT.with_({"latency": drawn["latency"]}), DEFAULT.with_({"blur_sigma": drawn["blur_sigma"]})
