@@ -56,13 +56,14 @@ class ExpertBlock(nn.Module):
         return k, v
 
     def forward(self, x: Tensor, k_prefix: Tensor, v_prefix: Tensor, mask: Tensor, condition: Tensor) -> Tensor:
-        """x, (N, H, width); prefix (N, heads, T, C); mask (N, T + H); condition (N, width)."""
-        shift1, scale1, gate1, shift2, scale2, gate2 = self.modulation(condition)[:, None].chunk(6, -1)
-        h = self.norm1(x) * (1 + scale1) + shift1
-        q, k, v = self.qkv(h).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        """x, (B, F, H, width); prefix (B, heads, T, C); `mask` as `attend` takes it; condition (B, F, width)."""
+        shift1, scale1, gate1, shift2, scale2, gate2 = self.modulation(condition)[:, :, None].chunk(6, -1)
+        h = torch.addcmul(shift1, self.norm1(x), 1 + scale1)
+        q, k, v = self.qkv(h.flatten(1, 2)).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         h = attend(q, torch.cat([k_prefix, k], 2), torch.cat([v_prefix, v], 2), mask)
-        x = x + gate1 * self.out(h)
-        return x + gate2 * self.mlp(self.norm2(x) * (1 + scale2) + shift2)
+        x = torch.addcmul(x, gate1, self.out(h).view_as(x))
+        h = torch.addcmul(shift2, self.norm2(x), 1 + scale2)
+        return torch.addcmul(x, gate2, self.mlp(h))
 
 
 class Expert(nn.Module):
@@ -129,24 +130,38 @@ class Expert(nn.Module):
         b, f = time.shape
         rates = torch.exp(torch.linspace(0.0, math.log(200.0), self.width // 2, device=time.device))
         angles = time.flatten()[:, None] * rates
-        condition = self.time(torch.cat([angles.sin(), angles.cos()], -1))
-        condition = nnf.silu(condition + context.summary.repeat_interleave(f, 0))
+        condition = self.time(torch.cat([angles.sin(), angles.cos()], -1)).unflatten(0, (b, f))
+        condition = nnf.silu(condition + context.summary[:, None])
         valid = valid if valid is not None else context.mask.new_ones(b, len(self.position) * self.patch)
         if self.action_in is None or actions is None:
-            x = self.position.expand(b * f, -1, -1)
+            x = self.position.expand(b, f, -1, -1)
         else:
             # A token may hold valid and padded actions: what stands in the padded ones must not reach the others.
             actions = actions * valid[:, None, :, None]
             # Number by number, then action by action: a robot with fewer numbers uses the first ones.
             patches = actions.unflatten(2, (-1, self.patch)).transpose(-1, -2).flatten(-2)
-            x = (self.action_in(patches, context.embodiment) + self.position).flatten(0, 1)
+            x = self.action_in(patches, context.embodiment) + self.position
         # A token with a padded action in it is attended to as long as one of its actions is valid.
         valid = valid.unflatten(1, (-1, self.patch)).any(-1)
-        mask = torch.cat([context.mask, valid], 1).repeat_interleave(f, 0)
+        mask = self._mask(context.mask, valid, f)
         for block, k, v in zip(self.blocks, context.keys, context.values, strict=True):
-            x = block(x, k.repeat_interleave(f, 0), v.repeat_interleave(f, 0), mask, condition)
-        shift, scale = self.final_modulation(condition)[:, None].chunk(2, -1)
-        x = (self.final_norm(x) * (1 + scale) + shift).unflatten(0, (b, f))
-        x = self.action_out(x, context.embodiment)
+            x = block(x, k, v, mask, condition)
+        shift, scale = self.final_modulation(condition)[:, :, None].chunk(2, -1)
+        x = self.action_out(torch.addcmul(shift, self.final_norm(x), 1 + scale), context.embodiment)
         x = x.unflatten(-1, (self.numbers, self.patch, self.outputs)).transpose(-2, -3).flatten(2, 3)
         return x[..., 0] if self.outputs == 1 else x
+
+    @staticmethod
+    def _mask(prefix: Tensor, valid: Tensor, times: int) -> Tensor:
+        """Which of (T + F * H) keys each of F * H action tokens attends to, (B, F * H, T + F * H), or (B, T + H).
+
+        The chunks at a sample's F flow times stand side by side: they share the prefix's keys, which so need no copies,
+        and do not see each other.
+        """
+        if times == 1:
+            return torch.cat([prefix, valid], 1)
+        tokens = valid.shape[1]
+        own = torch.eye(times, dtype=torch.bool, device=valid.device).repeat_interleave(tokens, 1)
+        own = own[:, None].expand(-1, tokens, -1).flatten(0, 1)
+        of_actions = own & valid.repeat(1, times)[:, None]
+        return torch.cat([prefix[:, None].expand(-1, times * tokens, -1), of_actions], 2)

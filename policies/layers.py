@@ -9,8 +9,11 @@ from torch import Tensor, nn
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
-    """Attention of (N, heads, Q, C) on (N, heads, K, C), mask (N, K) true = attended, to (N, Q, heads * C)."""
-    bias = None if mask is None else mask[:, None, None, :]
+    """Attention of (N, heads, Q, C) on (N, heads, K, C) to (N, Q, heads * C).
+
+    `mask` is true where attended: (N, K), or (N, Q, K) where queries differ; None: everywhere.
+    """
+    bias = None if mask is None else mask[:, None, None] if mask.ndim == 2 else mask[:, None]
     out = nnf.scaled_dot_product_attention(q, k, v, attn_mask=bias)
     return out.transpose(1, 2).flatten(2)
 

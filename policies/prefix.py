@@ -9,7 +9,7 @@ vision-language model; the action expert needs no more than its tokens and a sum
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Protocol, cast
 
 import torch
 import torch.nn.functional as nnf
@@ -88,6 +88,7 @@ class Eye(nn.Module):
     SHARPNESS = 4.0
 
     grid: Tensor
+    picks: Tensor
 
     def __init__(self, config: ModelConfig):
         super().__init__()
@@ -108,21 +109,50 @@ class Eye(nn.Module):
         line = (torch.arange(side) + 0.5) / side * 2 - 1
         grid = torch.stack(torch.meshgrid(line, line, indexing="ij"), -1).flip(-1).reshape(side * side, 2)
         self.register_buffer("grid", grid, persistent=False)
+        # Kernels that pick one of 3 x 4 x 4 pixels each, in the order of two unshufflings by 2.
+        picks = torch.eye(48).view(48, 3, 4, 4)
+        order = torch.arange(48).view(3, 2, 2, 2, 2).permute(0, 2, 4, 1, 3).flatten()
+        self.register_buffer("picks", picks[order].contiguous(memory_format=torch.channels_last), persistent=False)
 
     def forward(self, image: Tensor, text: Tensor) -> tuple[Tensor, Tensor]:
-        """image (B, 3, S, S) in [0, 1], text (B, width) -> tokens (B, K, width), places (B, K, 2) in [-1, 1]."""
-        colours = nnf.pixel_unshuffle(image * 4 - 2, 2).contiguous(memory_format=torch.channels_last)
-        x = nnf.relu(self.norms[0](self.convolutions[0](colours)))
+        """image (B, 3, S, S) in [0, 1], text (B, width) -> tokens (B, K, width), places (B, K, 2) in [-1, 1].
+
+        Everything lies in memory channels last: it is what convolutions like best, and what makes a list of cells a
+        view. Colours and features are kept apart, because joining them would copy both.
+        """
+        x, colours = self._start(image * 4 - 2)
+        x = nnf.relu_(self.norms[0](x))
         for convolution, norm, film in zip(self.convolutions[1:], self.norms[1:], self.film, strict=True):
             scale, shift = film(text)[:, :, None, None].chunk(2, 1)
-            x = nnf.relu(norm(convolution(x)) * (1 + scale) + shift)
-        x = torch.cat([x, nnf.pixel_unshuffle(colours, 2)], 1)
+            x = nnf.relu_(torch.addcmul(shift, norm(convolution(x)), 1 + scale))
+        features = x.flatten(2).transpose(1, 2)
+        d = features.shape[-1]
+        weight = torch.cat([self.maps.weight, self.key.weight])[:, :, 0, 0]
+        bias = torch.cat([_bias(self.maps), _bias(self.key)])
+        seen = nnf.linear(features, weight[:, :d]) + nnf.linear(colours, weight[:, d:], bias)
+        fixed, key = seen.split([self.maps.out_channels, self.KEY], -1)
         query = self.query(text).unflatten(-1, (self.named, self.KEY)) / math.sqrt(self.KEY)
-        logits = torch.cat([self.maps(x).flatten(2), query @ self.key(x).flatten(2)], 1)
+        logits = torch.cat([fixed.transpose(1, 2), query @ key.transpose(1, 2)], 1)
         attention = (self.SHARPNESS * logits).softmax(-1)  # (B, keypoints, cells)
         where = attention @ self.grid
-        what = attention @ x.flatten(2).transpose(1, 2)
-        return self.token(torch.cat([what, 2 * where], -1)) + self.name, where
+        what = [attention @ features, attention @ colours]
+        return self.token(torch.cat([*what, 2 * where], -1)) + self.name, where
+
+    def _start(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """The first convolution, (B, c, S/4, S/4), and the image's blocks of 4x4 pixels as cells, (B, cells, 48).
+
+        The first convolution is over blocks of 2x2 pixels as channels, which is one over pixels with kernels of 6x6;
+        and picking blocks of pixels is one with a single 1 in each kernel. Both are quicker than moving pixels about.
+        """
+        first = cast(nn.Conv2d, self.convolutions[0])
+        kernels = first.weight.unflatten(1, (3, 2, 2)).permute(0, 1, 4, 2, 5, 3).flatten(4, 5).flatten(2, 3)
+        x = nnf.conv2d(image, kernels.contiguous(memory_format=torch.channels_last), _bias(first), stride=4, padding=2)
+        return x, nnf.conv2d(image, self.picks, stride=4).flatten(2).transpose(1, 2)
+
+
+def _bias(layer: nn.Module) -> Tensor:
+    assert isinstance(layer.bias, Tensor)
+    return layer.bias
 
 
 class KeypointPrefix(nn.Module):

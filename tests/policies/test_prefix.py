@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from policies.model import VLA
-from policies.prefix import Encoded, Observation
+from policies.prefix import Encoded, Eye, Observation
 from policies.samples import Sample
 from tests.policies.test_model import TINY, make_observation, make_policy
 
@@ -84,3 +84,13 @@ def test_the_built_in_prefix_has_the_width_of_its_tokens():
     encoded = policy.prefix(make_observation(2))
     assert encoded.tokens.shape[-1] == encoded.summary.shape[-1] == policy.prefix.width == TINY.width
     assert encoded.mask.shape == encoded.tokens.shape[:2]
+
+
+def test_an_eye_starts_on_blocks_of_pixels():
+    torch.manual_seed(0)
+    eye, image = Eye(TINY), torch.rand(3, 3, TINY.image_size, TINY.image_size)
+    first, cells = eye._start(image)
+    blocks = nn.functional.pixel_unshuffle(image, 2)
+    torch.testing.assert_close(first, eye.convolutions[0](blocks))
+    of_cells = nn.functional.pixel_unshuffle(blocks, 2).flatten(2).transpose(1, 2)
+    torch.testing.assert_close(cells, of_cells, rtol=0, atol=0)
