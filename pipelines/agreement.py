@@ -12,6 +12,7 @@ from typing import Any
 
 import jinja2
 import numpy as np
+from markupsafe import Markup
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -142,7 +143,7 @@ def agreement_table(result: Mapping[str, Any]) -> RenderableType:
             Text(row["policy"]),
             rate_text(row["real_successes"], row["real_episodes"]),
             rate_text(row["sim_successes"], row["sim_episodes"]),
-            _gap_text(row),
+            gap_text(row),
         )
     figures = Table(box=None)
     for heading in ("", "value", "95 % for these policies", "95 % for others like them", "perfect simulator", "chance"):
@@ -176,7 +177,8 @@ def metric_texts(found: Mapping[str, Any]) -> tuple[str, str, str, str, str]:
     return f"{found['value']:.3f}", span(found["ci_these"]), span(found["ci"]), floor, f"{found['random']:.3f}"
 
 
-def _gap_text(row: Mapping[str, Any]) -> str:
+def gap_text(row: Mapping[str, Any]) -> str:
+    """By how much simulation is off for one policy, and whether that is more than chance."""
     beyond = ", beyond chance" if row["p_gap"] <= 0.05 else ""
     return f"{100 * (row['sim'] - row['real']):+.1f} points{beyond}"
 
@@ -194,11 +196,12 @@ def _condition_lines(rows: list[dict[str, Any]]) -> list[Text]:
     return lines
 
 
-def _page(result: Mapping[str, Any], real: Results, sim: Results) -> str:
-    loader = jinja2.FileSystemLoader(Path(__file__).parent / "templates")
-    environment = jinja2.Environment(
-        loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
+def agreement_charts(result: Mapping[str, Any]) -> tuple[Markup, Markup]:
+    """Real success against that in simulation, and both orders beside each other.
+
+    Args:
+        result: what `run` gave.
+    """
     points = []
     for row in result["policies"]:
         ends = [wilson_interval(row[f"{kind}_successes"], row[f"{kind}_episodes"]) for kind in ("sim", "real")]
@@ -208,16 +211,27 @@ def _page(result: Mapping[str, Any], real: Results, sim: Results) -> str:
             shift = row[kind] - row[f"{kind}_successes"] / row[f"{kind}_episodes"]
             moved.append((max(0.0, low + shift), min(1.0, high + shift)))
         points.append(charts.Point(row["policy"], row["sim"], row["real"], moved[0], moved[1]))
+    orders = [(row["policy"], row["sim"], row["real"]) for row in result["policies"]]
+    return (
+        charts.scatter(points, "success in simulation", "real success"),
+        charts.ranks(orders, "in simulation", "real"),
+    )
+
+
+def _page(result: Mapping[str, Any], real: Results, sim: Results) -> str:
+    loader = jinja2.FileSystemLoader(Path(__file__).parent / "templates")
+    environment = jinja2.Environment(
+        loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    scatter, ranks = agreement_charts(result)
     return environment.get_template("agreement.html.jinja").render(
         result=result,
         names=NAMES,
         metrics={name: metric_texts(result[name]) for name in METRICS},
-        scatter=charts.scatter(points, "success in simulation", "real success"),
-        ranks=charts.ranks(
-            [(row["policy"], row["sim"], row["real"]) for row in result["policies"]], "in simulation", "real"
-        ),
+        scatter=scatter,
+        ranks=ranks,
         rate_text=rate_text,
-        gap_text=_gap_text,
+        gap_text=gap_text,
         conditions=[str(line) for line in _condition_lines(result["conditions"])],
         episodes=(int(real.episodes.sum()), int(sim.episodes.sum())),
         version=__version__,

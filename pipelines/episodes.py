@@ -86,11 +86,16 @@ class EpisodeTable:
 
     def write_csv(self) -> None:
         """Write the rows beside the table once more, as spreadsheets read them."""
-        text = io.StringIO()
-        writer = csv.DictWriter(text, list(dict.fromkeys(key for row in self.rows for key in row)), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(self.rows)
-        write_whole(self.path.with_suffix(".csv"), text.getvalue().encode())
+        write_whole(self.path.with_suffix(".csv"), csv_text(self.rows).encode())
+
+
+def csv_text(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Rows of a table as spreadsheets read them."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(dict.fromkeys(key for row in rows for key in row)), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
 
 
 @contextmanager

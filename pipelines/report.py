@@ -9,7 +9,7 @@ import io
 import json
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,10 +22,10 @@ from PIL import Image
 from handful import JobError, __version__
 from pipelines import charts
 from pipelines.configuration import project_commit
+from pipelines.evaluation_page import agreement_part, evaluation_part, surrogate
 from pipelines.generation_page import generation_page
 from pipelines.pictures import write_video
 from pipelines.runs import Run, read_run, video_name
-from pipelines.statistics import wilson_interval
 from pipelines.tables import rate_text
 from pipelines.viewing import store_sheet, video_frames
 from trajectories import Store
@@ -103,8 +103,8 @@ def render(run: Run, seeds: Path | None = None) -> str:
         training=_training(run),
         sources=_sources(run),
         policy=_policy(run),
-        forest=_forest(run),
-        rows=[_result_row(row) for row in run.results or []],
+        evaluations=[evaluation_part(found) for found in run.evaluations],
+        agreement=agreement_part(run.agreement) if run.agreement is not None else None,
         sentences=_sentences(run, account.causes if account else ()),
         commands=[line for line in run.commands or [] if line.strip()],
         version=__version__,
@@ -144,7 +144,7 @@ OPERATORS = {
 
 
 def _title(run: Run) -> str:
-    tasks = {row["task"] for row in run.results or []}
+    tasks = {row["task"] for found in run.evaluations for row in found.results}
     if run.store is not None and len(run.store):
         tasks.add(run.store.meta(0).task)
     return ", ".join(sorted(tasks)).replace("_", " ") or run.folder.name
@@ -161,12 +161,17 @@ def _headline(run: Run) -> str:
         parts.append(f"{origin} verified trajectories were generated: {kept} of the scenes tried")
     if run.training_log:
         parts.append(f"a policy was trained for {run.training_log[-1]['step']:,} steps")
-    for row in run.results or []:
-        where = f"{row['domain']} (surrogate reality)" if _surrogate(row["domain"]) else row["domain"]
+    for row in _first_results(run):
+        where = f"{row['domain']} (surrogate reality)" if surrogate(row["domain"]) else row["domain"]
         rate = rate_text(row["successes"], row["episodes"])
         parts.append(f"it succeeds at {row['task'].replace('_', ' ')} in {where} in {rate}")
     sentence = "; ".join(parts) or "Nothing was measured yet"
     return sentence[0].upper() + sentence[1:] + "."
+
+
+def _first_results(run: Run) -> list[dict[str, Any]]:
+    """Of the first evaluation that is no suite: those of a suite are no answer to how good the policy is."""
+    return next((found.results for found in run.evaluations if found.robustness is None), [])
 
 
 def _sheet(run: Run) -> str | None:
@@ -179,17 +184,18 @@ def _sheet(run: Run) -> str | None:
 
 def _videos(run: Run) -> list[tuple[str, str, bytes]]:
     """One generated episode, then the rollouts: successes before failures."""
-    captions = {
-        video_name(row["domain"], outcome): _clip_caption(row["domain"], outcome)
-        for row in run.results or []
-        for outcome in row["outcomes"]
-    }
     found: list[tuple[str, str, bytes]] = []
     if run.store is not None and len(run.store) and run.store.cameras():
         found.append(("generated trajectory, as the policy sees it", "episode 0 of the store", _encode(run.store, 0)))
-    for path in sorted(run.videos, key=lambda path: ("_success" not in path.name, path.name)):
-        caption = captions.get(path.name, path.stem.replace("_", " "))
-        found.append((caption, str(path.relative_to(run.folder)), path.read_bytes()))
+    for evaluated in run.evaluations:
+        captions = {
+            video_name(row["domain"], outcome): _clip_caption(row["domain"], outcome)
+            for row in evaluated.results
+            for outcome in row["outcomes"]
+        }
+        for path in sorted(evaluated.videos, key=lambda path: ("_success" not in path.name, path.name)):
+            caption = captions.get(path.name, path.stem.replace("_", " "))
+            found.append((caption, str(path.relative_to(run.folder)), path.read_bytes()))
     return found
 
 
@@ -211,7 +217,7 @@ def _embedded(found: Sequence[tuple[str, str, bytes]], budget: _Budget) -> list[
 
 
 def _clip_caption(domain: str, outcome: str) -> str:
-    where = f"{domain}, surrogate reality" if _surrogate(domain) else domain
+    where = f"{domain}, surrogate reality" if surrogate(domain) else domain
     return f"rollout in {where}: {outcome.replace('_', ' ')}"
 
 
@@ -280,41 +286,13 @@ def _short_names(paths: Sequence[str]) -> dict[str, str]:
     return {path: path for path in distinct}
 
 
-def _result_row(row: Mapping[str, Any]) -> dict[str, Any]:
-    failures = {name: count for name, count in row["outcomes"].items() if name != "success"}
-    return {
-        "task": row["task"].replace("_", " "),
-        "domain": row["domain"],
-        "surrogate": _surrogate(row["domain"]),
-        "rate": rate_text(row["successes"], row["episodes"]),
-        "failures": sorted(failures.items(), key=lambda item: (-item[1], item[0])),
-    }
-
-
-def _forest(run: Run) -> str | None:
-    if not run.results:
-        return None
-    tasks = {row["task"] for row in run.results}
-    intervals = []
-    for row in run.results:
-        low, high = wilson_interval(row["successes"], row["episodes"])
-        label = row["domain"] if len(tasks) == 1 else f"{row['task'].replace('_', ' ')}, {row['domain']}"
-        rate = row["successes"] / row["episodes"] if row["episodes"] else 0.0
-        note = f"{row['successes']:,} of {row['episodes']:,}"
-        intervals.append(charts.Interval(label, rate, low, high, note, _surrogate(row["domain"])))
-    return charts.forest(intervals)
-
-
 def _sentences(run: Run, causes: Iterable[str]) -> list[tuple[str, str]]:
     """Each outcome that occurs in the run, with the sentence that defines it."""
     from scenes.outcome import Outcome
 
-    seen = set(_outcomes(run)).union(*(row["outcomes"] for row in run.results or []), causes)
+    rows = [row for found in run.evaluations for row in found.results]
+    seen = set(_outcomes(run)).union(*(row["outcomes"] for row in rows), causes)
     return [(outcome.label, outcome.value) for outcome in Outcome if outcome.label in seen]
-
-
-def _surrogate(domain: str) -> bool:
-    return domain.startswith("twin/")
 
 
 def _encode(store: Dataset, episode: int) -> bytes:

@@ -6,7 +6,7 @@ twins are those that are there to tune on; the sealed ones are not met.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,13 +17,12 @@ from rich.table import Table
 from rich.text import Text
 
 from handful import InputError, unknown_name
+from pipelines.conditions import ALL, BASELINE, DISTRACTORS, LANGUAGE, SWAP, against_baseline, obeyed, swap_text
 from pipelines.configuration import resolve
 from pipelines.measures import asked_role
-from pipelines.metrics.pairs import holm, mcnemar, outcomes_of_pairs, paired_difference
 from pipelines.progress import Reporter
 from pipelines.rollouts import Evaluator
 from pipelines.runner import Condition, RolloutConfig
-from pipelines.statistics import wilson_interval
 from pipelines.tables import rate_text
 from scenes.domains import SIM, Domain, get_domain
 from scenes.outcome import Outcome
@@ -45,7 +44,6 @@ AXES: Mapping[str, tuple[str, ...]] = {
     "solver": tuple(BANDS["solver"]),
     "proprioception": tuple(BANDS["proprioception"]),
 }
-BASELINE, LANGUAGE, SWAP, DISTRACTORS, ALL = "baseline", "language", "swap", "distractors", "all"
 # The twin that a severity's values are taken from.
 TWINS: Mapping[str, str] = {severity_of(name): name for name in ("twin/dev-1", "twin/dev-2", "twin/dev-3")}
 # The level whose distractors are put among the objects of a task that has none.
@@ -162,58 +160,6 @@ def cluttered(task: Task) -> Task | None:
     return type(f"Cluttered{type(task).__name__}", (type(task),), {"levels": {task.level: reset}})(task.level)
 
 
-def against_baseline(done: Mapping[str, np.ndarray], alpha: float) -> list[dict[str, Any]]:
-    """Each condition beside the baseline, scene by scene.
-
-    Args:
-        done: condition -> (n,) whether each scene succeeded, the baseline among them.
-        alpha: of all comparisons together (Holm).
-    """
-    base = done[BASELINE]
-    rows = []
-    for name, found in done.items():
-        n, successes = len(found), int(found.sum())
-        row: dict[str, Any] = {"condition": name, "successes": successes, "episodes": n}
-        if name != BASELINE:
-            won, lost = outcomes_of_pairs(found, base)
-            row |= {
-                "difference": (won - lost) / n,
-                "ci": list(paired_difference(won, lost, n)),
-                "pairs": {"condition_alone": won, "baseline_alone": lost},
-                "p_value": mcnemar(won, lost),
-            }
-        rows.append(row)
-    compared = [row for row in rows if "p_value" in row]
-    for row, adjusted in zip(compared, holm([row["p_value"] for row in compared]), strict=True):
-        row["p_holm"] = adjusted
-        row["verdict"] = "undecided" if adjusted > alpha else "worse" if row["difference"] < 0 else "better"
-    return rows
-
-
-def obeyed(before: Sequence[Mapping[str, Any]], swapped: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Whether a policy follows the sentence or its habit: what it picked up once another object was asked for.
-
-    Args:
-        before: rows of the baseline.
-        swapped: rows of the same scenes in which another object is asked for.
-
-    Returns:
-        "episodes"; "named" and "old", each with its count and `ci`: rollouts in which the object that is asked for,
-        or the one that the baseline asks for, was picked up first. That is before any success, so no rollout succeeds
-        at the old object that is not counted.
-    """
-    n = len(swapped)
-    named = sum(row["taken"] == row["asked"] for row in swapped)
-    old = sum(row["taken"] == was["asked"] for row, was in zip(swapped, before, strict=True))
-    return {
-        "episodes": n,
-        **{
-            name: {"episodes": count, "ci": list(wilson_interval(count, n))}
-            for name, count in (("named", named), ("old", old))
-        },
-    }
-
-
 def robustness_table(result: Mapping[str, Any]) -> RenderableType:
     """The suite as a person reads it."""
     table = Table(box=None)
@@ -231,9 +177,3 @@ def robustness_table(result: Mapping[str, Any]) -> RenderableType:
     if "swap" in result:
         lines.append(Text(swap_text(result["swap"])))
     return Group(table, *lines)
-
-
-def swap_text(found: Mapping[str, Any]) -> str:
-    """What `obeyed` found, as a sentence."""
-    named, old = (rate_text(found[name]["episodes"], found["episodes"]) for name in ("named", "old"))
-    return f"swap, another object is asked for: the policy first picked up that one in {named}, the old one in {old}"

@@ -7,8 +7,13 @@ training/log.jsonl           one object per line: "step", "loss", and now and th
 training/checkpoint.json     the policy's configuration and what it was trained on
 evaluation/results.json      {"results": [...]}, as `handful evaluate --json` prints
 evaluation/videos/*.mp4      named by `video_name`
+evaluation/episodes.jsonl    the settings, then a row per rollout
+evaluation/robustness.json   where it was a suite
+agreement.json               what `handful agreement --json` printed
 machine.json                 `pipelines.doctor.machine()`
 commands.txt                 the commands that made the run, one per line
+
+Other evaluations lie in folders of any name beside `evaluation`; or the folder is itself one.
 """
 
 import json
@@ -18,10 +23,36 @@ from pathlib import Path
 from typing import Any
 
 from handful import InputError, JobError
+from pipelines.episodes import TABLE, read_table
 from trajectories.dataset import Dataset, open_dataset
 
 _GENERATION_KEYS = ("attempts", "kept", "scenes", "first_try_rate", "seconds", "kept_per_hour")
+_AGREEMENT_KEYS = ("mmrv", "pearson", "spearman", "kendall", "policies", "flags")
+_UNFINISHED = "this evaluation never came to its end: results.json is missing; the same evaluate command resumes"
 _RESULT_KEYS = ("task", "domain", "successes", "episodes", "outcomes")
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """What an evaluation left.
+
+    Attributes:
+        name: its folder, relative to the run's.
+        results: one per domain, or per condition of a suite; none where it never came to its end.
+        rows: of the table of episodes; none where there is no table.
+        notes: what weakens the results.
+        settings: what decided the rollouts.
+        robustness: what the suite found, where it was one.
+        videos: examples.
+    """
+
+    name: str
+    results: list[dict[str, Any]]
+    rows: list[dict[str, Any]]
+    notes: tuple[str, ...]
+    settings: dict[str, Any]
+    robustness: dict[str, Any] | None
+    videos: list[Path]
 
 
 @dataclass(frozen=True)
@@ -35,8 +66,8 @@ class Run:
     training_log: list[dict[str, Any]] | None = None
     # The newest checkpoint's record: configuration, sources, versions.
     checkpoint: dict[str, Any] | None = None
-    results: list[dict[str, Any]] | None = None
-    videos: list[Path] = field(default_factory=list)
+    evaluations: list[Evaluated] = field(default_factory=list)
+    agreement: dict[str, Any] | None = None
     machine: dict[str, Any] | None = None
     commands: list[str] | None = None
 
@@ -58,12 +89,9 @@ def read_run(folder: Path) -> Run:
     generation = _read_object(folder / "generation.json")
     if generation is not None:
         _require(folder / "generation.json", generation, _GENERATION_KEYS)
-    results_path = folder / "evaluation" / "results.json"
-    results = _read_object(results_path)
-    if results is not None:
-        _require(results_path, results, ("results",))
-        for row in results["results"]:
-            _require(results_path, row, _RESULT_KEYS)
+    agreement = _read_object(folder / "agreement.json")
+    if agreement is not None:
+        _require(folder / "agreement.json", agreement, _AGREEMENT_KEYS)
     picture, commands = folder / "scenes.png", folder / "commands.txt"
     run = Run(
         folder=folder,
@@ -72,17 +100,45 @@ def read_run(folder: Path) -> Run:
         scenes_picture=picture if picture.is_file() else None,
         training_log=_read_log(folder / "training" / "log.jsonl"),
         checkpoint=_read_checkpoint(folder / "training"),
-        results=results["results"] if results is not None else None,
-        videos=sorted((folder / "evaluation" / "videos").glob("*.mp4")),
+        evaluations=[_read_evaluation(folder, path) for path in _evaluation_folders(folder)],
+        agreement=agreement,
         machine=_read_object(folder / "machine.json"),
         commands=commands.read_text(encoding="utf-8").split("\n") if commands.is_file() else None,
     )
-    if (run.generation, run.store, run.training_log, run.checkpoint, run.results) == (None,) * 5:
+    parts = (run.generation, run.store, run.training_log, run.checkpoint, run.agreement)
+    if parts == (None,) * 5 and not run.evaluations:
         raise InputError(
             f"'{folder}' is no run folder: it has none of generation.json, store/, training/log.jsonl, "
-            "training/checkpoint-*, evaluation/results.json"
+            "training/checkpoint-*, evaluation/results.json, agreement.json"
         )
     return run
+
+
+def _evaluation_folders(folder: Path) -> list[Path]:
+    """The folder itself, `evaluation`, then others by name; two of a duel lie one deeper."""
+    first = [folder, folder / "evaluation"]
+    others = sorted(path.parent for depth in ("*", "*/*") for path in folder.glob(f"{depth}/{TABLE}"))
+    wanted = ("results.json", TABLE, "videos")
+    return [path for path in dict.fromkeys([*first, *others]) if any((path / name).exists() for name in wanted)]
+
+
+def _read_evaluation(folder: Path, path: Path) -> Evaluated:
+    results = _read_object(path / "results.json")
+    if results is None:
+        results = {"results": [], "notes": [_UNFINISHED]}
+    _require(path / "results.json", results, ("results",))
+    for row in results["results"]:
+        _require(path / "results.json", row, _RESULT_KEYS)
+    lines = read_table(path / TABLE) if (path / TABLE).is_file() else []
+    return Evaluated(
+        name=str(path.relative_to(folder)) if path != folder else path.resolve().name,
+        results=results["results"],
+        rows=lines[1:],
+        notes=tuple(results.get("notes", ())),
+        settings=lines[0] if lines else {},
+        robustness=_read_object(path / "robustness.json"),
+        videos=sorted((path / "videos").glob("*.mp4")),
+    )
 
 
 def _require(path: Path, record: Mapping[str, Any], keys: Sequence[str]) -> None:

@@ -24,7 +24,8 @@ def differences(ledger: dict, other: dict) -> set[str]:
     """The axes of a scene that have another value, poses as "poses"."""
     found = {"poses"} if ledger["poses"] != other["poses"] else set()
     for group in ("physics", "appearance", "light", "camera"):
-        found |= {axis for axis in ledger[group] if ledger[group][axis] != other[group].get(axis)}
+        ours, theirs = ledger[group], other[group]
+        found |= {axis for axis in ours.keys() | theirs.keys() if ours.get(axis) != theirs.get(axis)}
     return found
 
 
