@@ -4,10 +4,10 @@
 
 Rollouts are drawn from laws with planted ceilings, exponents and worths of synthetic demos, with noise of training
 seeds and of scenes (`pipelines.studies.planted`), and analysed as a person's would be, without being told the law.
-Prints one JSON object: `value` the lowest share, over kinds of study, in which the 95 % interval of what synthetic demos
-are worth holds the truth, `limit` the nominal 0.95, `ratio` of the two. Beside it: the same of rates, gains, marginal
-rates and of predictions of the largest mix, held out; how often the verdict is "not identifiable", of plateaued laws
-above all; and processor seconds per study.
+Prints one JSON object: `value` the lowest share, over kinds of study, in which the 95 % interval of what synthetic
+demos are worth holds the truth, `limit` the nominal 0.95, `ratio` of the two. Beside it: the same of rates, gains,
+marginal rates and of predictions of the largest mix, held out; how often the verdict is "not identifiable", of
+plateaued laws above all; and processor seconds per study.
 """
 
 import argparse

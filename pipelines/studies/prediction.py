@@ -56,7 +56,7 @@ class Form:
         parameters: that were fitted.
         deviance: what it leaves, in units of noise; about the number of mixes less `parameters` if it is true.
         aicc: Akaike's criterion above that of the best form; infinite with too few mixes to say.
-        held_out: root mean square error of its rates for the mixes held out, fitted to the others.
+        held_out: root mean square error of its rates for the mixes held out, fitted to the others; NaN where none were.
     """
 
     name: str
@@ -114,7 +114,7 @@ def forms(means: Means, m: float, held: np.ndarray) -> list[Form]:
     """
     every = (*laws(m), *plainer_laws(m))
     fits = Fits(means, m, forms=every)
-    without = {fit.law.name: fit for fit in Fits(means.only(~held), m, forms=every).all}
+    without = {fit.law.name: fit for fit in Fits(means.only(~held), m, forms=every).all} if held.any() else {}
     count = len(means.mixes)
     full = min(fit.deviance for fit in fits.all if not fit.law.fixed)
     # Noise beyond what runs show makes all forms look worse than they are (Burnham and Anderson 2002).
@@ -127,7 +127,7 @@ def forms(means: Means, m: float, held: np.ndarray) -> list[Form]:
             parameters=fit.law.parameters,
             deviance=fit.deviance,
             aicc=criterion[fit.law.name] - least if np.isfinite(criterion[fit.law.name]) else np.inf,
-            held_out=_error(means, without[fit.law.name], held),
+            held_out=_error(means, without.get(fit.law.name), held),
         )
         for fit in fits.all
     ]
@@ -139,7 +139,9 @@ def _aicc(deviance: float, parameters: int, count: int) -> float:
     return deviance + 2 * parameters + 2 * parameters * (parameters + 1) / left if left > 0 else np.inf
 
 
-def _error(means: Means, fit: Fit, held: np.ndarray) -> float:
+def _error(means: Means, fit: Fit | None, held: np.ndarray) -> float:
+    if fit is None:
+        return np.nan
     off = [
         _at(fit, mix.n_real, mix.n_sim) - rate
         for mix, rate, out in zip(means.mixes, means.rates, held, strict=True)
