@@ -18,6 +18,11 @@ from handful import InputError, JobError
 from pipelines.faults import Limits, Loss, Queue, Strikes
 from pipelines.processes import Answer, Refused, Worker
 
+# Where tasks are so quick that handing them out takes longer, one of Ray's does as many of ours as take so long [s], and
+# no more than so many.
+_BRIEFLY, _MOST = 0.1, 16
+# Tasks that one of Ray's does, each with its key.
+Bundle = list[tuple[Hashable, Any]]
 # Of a Ray worker: the process at its side, while it is idle.
 _AT_HAND: list[Worker] = []
 
@@ -32,9 +37,11 @@ def run_on_ray(
     if started:
         start_ray(address, workers * cpus)
     strikes = Strikes(limits)
-    running: dict[Any, tuple[Hashable, Any]] = {}
+    running: dict[Any, Bundle] = {}
     # What was lost with a node, by when to start it again: until Ray has noticed, it sends tasks there.
     later: list[tuple[float, int, Hashable, Any]] = []
+    # What was lost in company, so that nobody knows to whom: it is tried again alone.
+    alone: set[Hashable] = set()
     lost = 0
     try:
         # Ray's own retries are as blind as they are many: what was lost is started again below, and counted.
@@ -43,29 +50,30 @@ def run_on_ray(
             while later and later[0][0] <= time.monotonic():
                 queue.appendleft(heappop(later)[2:])
             while queue and len(running) < workers:
-                key, argument = queue.popleft()
-                reference = task.remote(function, argument, strikes.patience(key), limits, cpus)
-                running[reference] = key, argument
+                bundle = _next(queue, min(strikes.within(_BRIEFLY), -(-len(queue) // workers), _MOST), alone)
+                work = [(argument, strikes.patience(key)) for key, argument in bundle]
+                running[task.remote(function, work, limits, cpus)] = bundle
             pause = max(0.0, later[0][0] - time.monotonic()) if later else None
             if not running:
                 time.sleep(pause or 0.0)
                 continue
             finished, _ = ray.wait(list(running), num_returns=1, timeout=pause)
             for reference in finished:
-                key, argument = running.pop(reference)
-                answer = _answer(reference)
-                if isinstance(answer, Refused):
-                    raise answer.error
-                if not isinstance(answer, Loss):
-                    strikes.done(key, answer.seconds)
-                    yield key, answer.value
-                elif (failure := strikes.lost(key, answer)) is not None:
-                    yield key, failure
-                elif answer.cause == "node":
-                    lost += 1
-                    heappush(later, (time.monotonic() + strikes.pause(key), lost, key, argument))
-                else:
-                    queue.appendleft((key, argument))
+                bundle = running.pop(reference)
+                for (key, argument), answer in zip(bundle, _answers(reference, len(bundle)), strict=True):
+                    if isinstance(answer, Refused):
+                        raise answer.error
+                    if not isinstance(answer, Loss):
+                        strikes.done(key, answer.seconds)
+                        yield key, answer.value
+                    elif (failure := strikes.lost(key, answer)) is not None:
+                        yield key, failure
+                    elif answer.cause == "node":
+                        lost += 1
+                        alone.add(key)
+                        heappush(later, (time.monotonic() + strikes.pause(key), lost, key, argument))
+                    else:
+                        queue.appendleft((key, argument))
     finally:
         for reference in running:
             ray.cancel(reference, force=True)
@@ -73,34 +81,48 @@ def run_on_ray(
             ray.shutdown()
 
 
-def _beside(function: Callable[[Any], Any], argument: Any, patience: float | None, limits: Limits, cpus: int) -> Answer:
-    """On a Ray worker: do a task in the process at its side."""
-    worker = _AT_HAND.pop() if _AT_HAND else Worker((os.cpu_count() or 1) // cpus)
-    worker.give("task", function, argument, patience)
-    answer = worker.answer()
-    if not worker.gone and worker.worn(limits):
-        worker.stop()
-    if not worker.gone:
-        _AT_HAND.append(worker)
-    return answer
+def _next(queue: Queue, most: int, alone: set[Hashable]) -> Bundle:
+    """Take what is to be done by one task of Ray's from the left of the queue: 1 to `most` of ours."""
+    bundle = [queue.popleft()]
+    while queue and len(bundle) < most and bundle[0][0] not in alone and queue[0][0] not in alone:
+        bundle.append(queue.popleft())
+    return bundle
 
 
-def _answer(reference: Any) -> Answer:
+def _beside(
+    function: Callable[[Any], Any], work: list[tuple[Any, float | None]], limits: Limits, cpus: int
+) -> list[Answer]:
+    """On a Ray worker: do tasks, each an argument and its patience [s], in the process at its side."""
+    answers = []
+    for argument, patience in work:
+        worker = _AT_HAND.pop() if _AT_HAND else Worker((os.cpu_count() or 1) // cpus)
+        worker.give("task", function, argument, patience)
+        answers.append(worker.answer())
+        if not worker.gone and worker.worn(limits):
+            worker.stop()
+        if not worker.gone:
+            _AT_HAND.append(worker)
+    return answers
+
+
+def _answers(reference: Any, count: int) -> list[Answer]:
+    """What became of a bundle of so many tasks."""
     import ray
 
     try:
-        answer: Answer = ray.get(reference)
+        answers: list[Answer] = ray.get(reference)
     except ray.exceptions.OutOfMemoryError:
-        return Loss("memory", "and Ray stopped its worker")
+        loss = Loss("memory", "and Ray stopped its worker")
+        return [loss] if count == 1 else [Loss("node")] * count
     except (ray.exceptions.NodeDiedError, ray.exceptions.LocalRayletDiedError, ray.exceptions.ObjectLostError):
-        return Loss("node")
+        return [Loss("node")] * count
     except ray.exceptions.WorkerCrashedError:
         # What the task itself does befalls the process at the worker's side.
-        return Loss("node")
+        return [Loss("node")] * count
     except ray.exceptions.RayError as error:
         text = " ".join(str(error).split())
         raise JobError(f"Ray cannot run tasks: {type(error).__name__}: {text[:400]}") from error
-    return answer
+    return answers
 
 
 def start_ray(address: str, cpus: int) -> None:

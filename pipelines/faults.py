@@ -97,6 +97,12 @@ class Strikes:
         hung = self._lost[task]["hung"] if task in self._lost and len(self._seconds) < _KNOWN else 0
         return max(self.limits.patience, usual) * 2.0**hung
 
+    def within(self, seconds: float) -> int:
+        """How many tasks usually take so long [s] together, 1 at the least; 1 while their pace is not known."""
+        if len(self._seconds) < _KNOWN:
+            return 1
+        return max(1, int(seconds / max(statistics.median(self._seconds), 1e-6)))
+
     def pause(self, task: Hashable) -> float:
         """How long to wait before a task that was lost with its machine is started again [s]."""
         return min(_LONGEST_PAUSE, 2.0 ** self._lost[task]["node"])

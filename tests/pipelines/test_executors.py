@@ -308,6 +308,35 @@ def test_ray_workers_get_the_thread_counts():
     assert [value for _, value in run(tasks.threads, [None], 2, "local")] == ["1"]
 
 
+def test_quick_tasks_are_told_from_slow_ones():
+    strikes = Strikes(Limits())
+    assert strikes.within(1.0) == 1  # nothing is known yet
+    for number in range(5):
+        strikes.done(number, 0.1)
+    assert (strikes.within(1.0), strikes.within(0.01)) == (10, 1)
+
+
+@pytest.mark.usefixtures("ray_local")
+def test_quick_tasks_share_one_of_rays_and_one_that_dies_costs_the_others_nothing(tmp_path):
+    calls = [("square_of", str(i)) for i in range(40)]
+    calls[20] = ("die_once", str(tmp_path / "marker"))
+    calls[30] = ("die_always", str(tmp_path / "starts"))
+    results = dict(run(tasks.either, calls, 1, "local"))
+    assert results.pop(20) == "survived"
+    assert str(results.pop(30)) == "its process died with exit code 3, 3 times of 3"
+    assert results == {i: i * i for i in range(40) if i not in (20, 30)}
+
+
+@pytest.mark.usefixtures("ray_local")
+def test_a_worker_lost_with_a_bundle_costs_each_of_it_a_start(tmp_path):
+    calls = [("square_of", str(i)) for i in range(20)]
+    calls[15] = ("kill_parent_once", str(tmp_path / "pid"))
+    results = dict(run(tasks.either, calls, 1, "local"))
+    pids = results.pop(15)
+    assert pids[0] != pids[1]
+    assert results == {i: i * i for i in range(20) if i != 15}
+
+
 @pytest.mark.usefixtures("ray_local")
 def test_a_killed_ray_worker_costs_one_try(tmp_path):
     """The worker itself, that is, and with it the process at its side."""
