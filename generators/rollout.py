@@ -115,6 +115,7 @@ def build_episode(
     # Where a demo's stretch meets a bridge, the same rotation may come with the other sign.
     aim = tape.rows(lane, "tool").copy()
     aim[:, 3:] = sign_continuous(aim[:, 3:])
+    executed = tape.rows(lane, "executed").copy()
     opening = robot.opening(qpos[:, robot.finger_addresses(sim.model)]).clip(0, 1)
     arrays: dict[str, np.ndarray] = {
         "observation/joint_position": measured,
@@ -122,8 +123,9 @@ def build_episode(
         "observation/gripper_opening": opening[:, None].astype(np.float32),
         "observation/tool_pose_in_base": robot.chain.forward(measured.astype(float)).astype(np.float32),
         "action/intended": tape.rows(lane, "intended").copy(),
-        "action/executed": tape.rows(lane, "executed").copy(),
+        "action/executed": executed,
         "action/tool_pose_in_base": aim,
+        "action/executed_tool_pose_in_base": robot.chain.forward(executed[:, :-1].astype(float)).astype(np.float32),
         "subtask": tape.rows(lane, "subtask").copy(),
         "source/demo": tape.rows(lane, "demo").copy(),
         "source/step": tape.rows(lane, "step").copy(),

@@ -18,6 +18,7 @@ and the integrator state once more after the last action (T + 1 rows).
     action/executed                  T      (J + 1,)     float32  absolute joint targets [rad], gripper opening [0, 1]
     action/intended                  T      (J + 1,)     float32  the same before motion noise was added
     action/tool_pose_in_base         T      (7,)         float32  the tool pose that action/intended aims at
+    action/executed_tool_pose_in_base T    (7,)         float32  the tool pose that action/executed aims at, if known
     objects/<name>                   T      (7,)         float32  object_pose_in_base: m, quaternion
     signals/<name>                   T      ()           bool     a subtask's "done" signal, where the source gives one
     subtask                          T      ()           int8     index of the subtask under way
@@ -69,6 +70,7 @@ SCHEMA: tuple[Key, ...] = (
     Key("action/executed", "step", "float32", 1, "rad, then gripper opening [0, 1]"),
     Key("action/intended", "step", "float32", 1, "rad, then gripper opening [0, 1]"),
     Key("action/tool_pose_in_base", "step", "float32", 1, "m, quaternion wxyz"),
+    Key("action/executed_tool_pose_in_base", "step", "float32", 1, "m, quaternion wxyz"),
     Key("objects/", "step", "float32", 1, "m, quaternion wxyz, in the robot's base frame"),
     Key("signals/", "step", "bool", 0, "true once the subtask is done"),
     Key("subtask", "step", "int8", 0, "index"),

@@ -66,6 +66,10 @@ class Source:
         return cls(path, weight, last) if colon else cls(text)
 
 
+# Where the tool pose is that an action aims at.
+_AIMS = {"intended": "action/tool_pose_in_base", "executed": "action/executed_tool_pose_in_base"}
+
+
 @dataclass(frozen=True)
 class WindowSpec:
     """What one training sample is: a moment of an episode, what led up to it, and the actions from there on."""
@@ -110,7 +114,7 @@ class WindowSpec:
             "observation/gripper_opening",
             "observation/tool_pose_in_base",
             f"action/{self.action}",
-            "action/tool_pose_in_base",
+            _AIMS[self.action],
             "subtask",
         )
 
@@ -258,13 +262,34 @@ def _open(source: Source, first: float, last: float, number: int, spec: WindowSp
             f"store '{source.path}' mixes control rates {rates[0]:g} and {rates[-1]:g} Hz; take one of them: "
             f'handful data filter {source.path} --where "control_rate == {rates[-1]:g}" --out VIEW'
         )
+    _check_aims(store, source.path, spec)
     held_out = hold_out(index, spec.validation_fraction)
     rows = _block_rows(store, spec)
     # Between parts there is more room than is ever bridged to read two runs of rows as one.
-    room = max(store.chunk_rows(key) for key in (*spec.number_keys, *(f"images/{c}" for c in spec.cameras)))
+    keys = (*number_keys(store, spec), *(f"images/{camera}" for camera in spec.cameras))
+    room = max(store.chunk_rows(key) for key in keys)
     address = addresses(index.part, index.first, index.length, rows, room) + number * SOURCE_SPAN
     by_address = np.argsort(address, kind="stable")
     return OpenSource(source.path, first, last, store, index, held_out, rows, address, by_address)
+
+
+def number_keys(store: Dataset, spec: WindowSpec) -> tuple[str, ...]:
+    """`spec.number_keys` as a store has them: imported data has no tool poses but those of what was meant."""
+    known = _AIMS["executed"] in set(store.keys())
+    return tuple(_AIMS["intended"] if key == _AIMS["executed"] and not known else key for key in spec.number_keys)
+
+
+def _check_aims(store: Dataset, path: str, spec: WindowSpec) -> None:
+    """What is learnt as carried out has tool poses of its own, unless it is what was meant."""
+    if spec.action == "intended" or _AIMS["executed"] in set(store.keys()):
+        return
+    for episode in range(len(store)):
+        if not np.array_equal(store.read(episode, "action/executed"), store.read(episode, "action/intended")):
+            raise InputError(
+                f"store '{path}' was made by an earlier version, without the tool poses of executed actions "
+                f"('{_AIMS['executed']}'), and in episode {episode} they are not what was meant; make it again, "
+                "or learn action=intended"
+            )
 
 
 def _block_rows(store: Dataset, spec: WindowSpec) -> int:
@@ -293,18 +318,18 @@ def _check_fit(first: OpenSource, other: OpenSource, spec: WindowSpec) -> None:
             )
 
 
-def features(raw: Mapping[str, np.ndarray], spec: WindowSpec) -> dict[str, np.ndarray]:
+def features(raw: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Recorded numbers of T steps as they are learnt from.
 
     Args:
-        raw: `spec.number_keys` -> rows.
+        raw: `number_keys` -> rows.
 
     Returns:
         float32 arrays: `proprio` (T, J + 10): joints [rad], gripper opening, tool position [m], 6-D rotation;
         `action` (T, J + 1): joint targets [rad], gripper; `action_tool` (T, 10): target tool position [m], 6-D
         rotation, gripper; and `subtask` (T,) int8.
     """
-    joints, gripper, tool, action, aim, subtask = (raw[key] for key in spec.number_keys)
+    joints, gripper, tool, action, aim, subtask = raw.values()
     return {
         "proprio": np.concatenate([joints, gripper, pose_features(tool)], axis=1).astype(np.float32),
         "action": action,

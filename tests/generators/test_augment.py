@@ -160,11 +160,14 @@ def test_motion_noise_is_in_what_was_executed_and_not_in_what_was_intended(lifte
         # Intended targets are the path's own: they aim at the stored tool pose.
         pose = PANDA.chain.forward(intended[:, :-1].astype(float))
         assert np.linalg.norm(pose[:, :3] - episode.arrays["action/tool_pose_in_base"][:, :3], axis=1).max() < 1.1e-3
+        pose = PANDA.chain.forward(executed[:, :-1].astype(float)).astype(np.float32)
+        np.testing.assert_array_equal(episode.arrays["action/executed_tool_pose_in_base"], pose)
 
 
 def test_quaternions_do_not_jump_between_q_and_minus_q(lifted: ChunkResult, stacked: ChunkResult) -> None:
     for episode in (*lifted.episodes, *stacked.episodes):
-        for key in ("action/tool_pose_in_base", "observation/tool_pose_in_base", "objects/cube_1"):
+        actions = ("action/tool_pose_in_base", "action/executed_tool_pose_in_base")
+        for key in (*actions, "observation/tool_pose_in_base", "objects/cube_1"):
             q = episode.arrays[key][:, 3:]
             assert (np.sum(q[1:] * q[:-1], axis=1) > 0).all(), key
 

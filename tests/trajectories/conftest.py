@@ -48,6 +48,7 @@ def _episode(
         "action/executed": action.astype(np.float32),
         "action/intended": (action * 0.5).astype(np.float32),
         "action/tool_pose_in_base": pose[::-1].copy(),
+        "action/executed_tool_pose_in_base": np.roll(pose, 3, axis=0),
         "objects/cube": pose.copy(),
         "subtask": (np.arange(steps) >= steps // 2).astype(np.int8),
         "state": rng.normal(size=(steps + 1, 40)),

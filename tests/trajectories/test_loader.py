@@ -120,6 +120,35 @@ def small_pools(monkeypatch):
     monkeypatch.setattr(order, "POOL_BLOCKS", 2)
 
 
+def test_executed_actions_are_learnt_with_the_tool_poses_that_they_aim_at(tmp_path, make_episode, make_store):
+    episodes = [make_episode(i, steps=20 + i) for i in range(3)]
+    make_store(tmp_path / "a", [episodes])
+    spec = replace(SPEC, action="executed")
+    batch = Blend([Source(str(tmp_path / "a"))], spec, seed=0).batch(0, 16)
+    for row in range(16):
+        episode, t = _find(batch, row, episodes)
+        rows = np.minimum(np.arange(t, t + 8), len(episode) - 1)
+        pose = episode.arrays["action/executed_tool_pose_in_base"][rows]
+        np.testing.assert_array_equal(batch["action_tool"][row, :, :3], pose[:, :3])
+        np.testing.assert_array_equal(batch["action"][row], episode.arrays["action/executed"][rows])
+
+
+def test_executed_actions_without_tool_poses_are_what_was_meant_or_refused(tmp_path, make_episode, make_store):
+    episodes = [make_episode(i, steps=20 + i) for i in range(3)]
+    for episode in episodes:
+        del episode.arrays["action/executed_tool_pose_in_base"]
+    spec = replace(SPEC, action="executed")
+    make_store(tmp_path / "noisy", [episodes])
+    with pytest.raises(InputError, match=r"noisy' was made by an earlier version.* in episode 0 .* action=intended"):
+        Blend([Source(str(tmp_path / "noisy"))], spec, seed=0)
+    for episode in episodes:
+        episode.arrays["action/intended"] = episode.arrays["action/executed"].copy()
+    make_store(tmp_path / "clean", [episodes])
+    clean = [Source(str(tmp_path / "clean"))]
+    batch, meant = (Blend(clean, s, seed=0).batch(0, 16) for s in (spec, SPEC))
+    np.testing.assert_array_equal(batch["action_tool"], meant["action_tool"])
+
+
 SPECS = {
     "images": SPEC,
     "numbers": replace(SPEC, cameras=()),
