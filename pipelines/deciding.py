@@ -37,24 +37,28 @@ class Decider:
         instructions: Sequence[str],
         command: np.ndarray,
         noise: np.ndarray,
+        history_mask: np.ndarray | None = None,
     ) -> np.ndarray:
         """Decide for n arms.
 
         Args:
-            images: camera -> (n, H, W, 3) uint8.
-            joints: (n, J) measured angles [rad].
-            opening: (n,) of the grippers, 1 = open.
+            images: camera -> (n, H, W, 3) uint8; (n, T, H, W, 3) for a policy with a history, the oldest first.
+            joints: (n, J) measured angles [rad]; (n, T, J) with a history.
+            opening: (n,) of the grippers, 1 = open; (n, T) with a history.
             instructions: n sentences.
             command: (n, J) joint targets in force [rad].
             noise: (n, *`noise_shape`) float32, standard normal.
+            history_mask: (n, T) bool, false for what lies before the start; None without a history.
 
         Returns:
             (n, horizon, J + 1) joint targets [rad] and gripper opening; NaN in rows where the policy's output is not
             finite.
         """
         tool = self.robot.chain.forward(joints)
-        proprio = np.concatenate([joints, opening[:, None], pose_features(tool)], axis=1).astype(np.float32)
-        actions = self.policy.act(images, proprio, instructions, self.robot.name, self.domain, noise, finite=False)
+        proprio = np.concatenate([joints, opening[..., None], pose_features(tool)], axis=-1).astype(np.float32)
+        robot = self.robot.name
+        actions = self.policy.act(images, proprio, instructions, robot, self.domain, noise, False, history_mask)
+        joints = joints[:, -1] if joints.ndim == 3 else joints
         chunk = np.full((*actions.shape[:2], len(self.robot.joints) + 1), np.nan)
         good = np.isfinite(actions).all(axis=(1, 2))
         absolute = self.policy.action_space == "tool_delta"

@@ -106,7 +106,7 @@ class Evaluator:
         embodiment: str,
     ) -> None:
         workspace = build_workspace(task, embodiment)
-        self.policy = Policy.load(run)
+        self.policy = Policy.load(run, guidance=config.guidance)
         _check_policy(self.policy, workspace)
         config.pace(self.policy)
         self.task, self.seed, self.config, self.progress = task, seed, config, progress

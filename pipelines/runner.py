@@ -50,6 +50,8 @@ class RolloutConfig:
     rest: float = 0.012
     # Whether the policy is told the domain it is in; a domain it never saw is never told.
     tell_domain: bool = True
+    # How strongly that domain is meant: 1 as trained, more exaggerates what it changes, 0 leaves it open.
+    guidance: float = 1.0
     # Example videos per domain and outcome.
     videos: int = 1
     # Threads that step the physics.
@@ -168,9 +170,16 @@ class Rollout:
         self.drawn = [self.camera.draw(stream) for stream in self.sensor]
         self.has_noise = self.camera != Photometric()
         known = policy.preparer.domains
+        if config.guidance != 1 and (not config.tell_domain or condition.told not in known):
+            raise InputError(
+                f"guidance goes towards a domain that the policy is told, and it is not told '{condition.told}'; "
+                f"it knows: {', '.join(known)}"
+            )
         told = condition.told if config.tell_domain and condition.told in known else None
         self.decider = Decider(policy, workspace.embodiment, told, config.rest)
         self.states: list[list[np.ndarray]] = [[] for _ in scenes]
+        # Joints and opening (J + 1,) measured in each control step, for policies that look back.
+        self._measured: list[list[np.ndarray]] = [[] for _ in scenes]
 
     def run(self) -> list[dict[str, Any]]:
         """Roll out to success, failure or the horizon; one record per scene."""
@@ -188,6 +197,8 @@ class Rollout:
                 ids = self._undecided()
                 if len(ids) == 0:
                     break
+                if self.policy.history > 1:
+                    self._remember(ids)
                 action = self.arms.step(ids, now, lambda looking: self._decide(looking, renderer, models))
                 for i in ids:
                     self.states[i].append(self.sim.state[i].copy())
@@ -201,27 +212,47 @@ class Rollout:
 
     def _decide(self, ids: np.ndarray, renderer: FrameRenderer, models: list[Any]) -> np.ndarray:
         """Look, and decide the next chunk of joint targets (n, horizon, J + 1)."""
+        back = np.arange(self.policy.history - 1, -1, -1) * self.policy.history_stride
         images: dict[str, list[np.ndarray]] = {camera: [] for camera in self.policy.cameras}
         for i in ids:
-            seen = renderer.render(models[i], self._looked_at(int(i)), self.policy.cameras)
-            if self.has_noise:
-                seen = {c: self.camera.apply(f[None], self.drawn[i], self.sensor[i])[0] for c, f in seen.items()}
-            for camera, frame in seen.items():
-                images[camera].append(frame)
+            for step in np.maximum(len(self.states[i]) - back, 0):
+                seen = renderer.render(models[i], self._looked_at(int(i), int(step)), self.policy.cameras)
+                if self.has_noise:
+                    seen = {c: self.camera.apply(f[None], self.drawn[i], self.sensor[i])[0] for c, f in seen.items()}
+                for camera, frame in seen.items():
+                    images[camera].append(frame)
+        mask = None
+        shape: tuple[int, ...] = (len(ids),)
+        if len(back) == 1:
+            joints, opening = self._measure(ids), self.sim.gripper_opening(ids)
+        else:
+            shape = (len(ids), len(back))
+            now = np.array([len(self.states[i]) for i in ids])
+            mask = back <= now[:, None]
+            past = np.stack([[self._measured[i][max(t - b, 0)] for b in back] for i, t in zip(ids, now, strict=True)])
+            joints, opening = past[..., :-1], past[..., -1]
         return self.decider(
-            {camera: np.stack(frames) for camera, frames in images.items()},
-            measure_joints(self.sim, ids, [self.scenes[i] for i in ids], [self.sensor[i] for i in ids]),
-            self.sim.gripper_opening(ids),
+            {camera: np.stack(frames).reshape(*shape, *frames[0].shape) for camera, frames in images.items()},
+            joints,
+            opening,
             [self.scenes[i].instruction for i in ids],
             self.arms.command[ids, :-1],
             np.stack([self.noise[i].standard_normal(self.decider.noise_shape, dtype=np.float32) for i in ids]),
+            mask,
         )
 
-    def _looked_at(self, lane: int) -> np.ndarray:
-        """The state that a lane's cameras show now: the present one, unless they are late."""
-        now = len(self.states[lane])
-        seen = int(seen_steps(self.scenes[lane].ledger, np.array([now]), self.sim.timing.rate)[0])
-        return self.sim.state[lane] if seen == now else self.states[lane][seen]
+    def _measure(self, ids: np.ndarray) -> np.ndarray:
+        return measure_joints(self.sim, ids, [self.scenes[i] for i in ids], [self.sensor[i] for i in ids])
+
+    def _remember(self, ids: np.ndarray) -> None:
+        measured = np.concatenate([self._measure(ids), self.sim.gripper_opening(ids)[:, None]], axis=1)
+        for i, row in zip(ids, measured, strict=True):
+            self._measured[i].append(row)
+
+    def _looked_at(self, lane: int, step: int) -> np.ndarray:
+        """The state that a lane's cameras show in a step so far: that step's, unless they are late."""
+        seen = int(seen_steps(self.scenes[lane].ledger, np.array([step]), self.sim.timing.rate)[0])
+        return self.sim.state[lane] if seen == len(self.states[lane]) else self.states[lane][seen]
 
     def _record(self, lane: int) -> dict[str, Any]:
         outcome, scene = self.monitor.outcome[lane], self.scenes[lane]

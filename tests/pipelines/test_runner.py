@@ -93,6 +93,38 @@ def test_numbers_that_are_not_finite_hold_one_arm_and_leave_the_other_alone(
     assert np.isfinite(states).all()
 
 
+def test_a_policy_that_looks_back_is_shown_what_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = rollout(policy_run(tmp_path, 0, "model.history=2", "model.history_stride=3"))
+    act, seen = one.policy.act, []
+
+    def watch(images: dict[str, np.ndarray], proprio: np.ndarray, *rest: Any) -> np.ndarray:
+        seen.append((len(one.states[0]), images["front"][0], proprio[0], rest[-1][0]))
+        return act(images, proprio, *rest)
+
+    monkeypatch.setattr(one.policy, "act", watch)
+    one.run()
+    (start, first, state, mask), (later, second, moved, known) = seen[:2]
+    assert (start, mask.tolist(), known.tolist()) == (0, [False, True], [True, True])
+    np.testing.assert_array_equal(first[0], first[1])
+    np.testing.assert_array_equal(state[0], state[1])
+    assert later == 16
+    joints = one.workspace.embodiment.chain.joint_count()
+    np.testing.assert_allclose(moved[0, :joints], one._measured[0][13][:-1].astype(np.float32))
+    assert np.abs(moved[0] - moved[1]).max() > 0
+    # The older image is that of the state then.
+    assert np.abs(second[0].astype(int) - second[1]).max() > 0
+    assert np.abs(second[0].astype(int) - first[1]).max() > 0
+
+
+def test_guidance_needs_a_domain_that_the_policy_knows(trained: Path, tmp_path: Path) -> None:
+    result = evaluate(trained, tmp_path / "sim", "guidance=2", episodes=1)
+    assert result["results"][0]["episodes"] == 1
+    with pytest.raises(InputError, match=r"not told 'twin/.*'; it knows: sim"):
+        evaluate(trained, tmp_path / "twin", "guidance=2", episodes=1, domains=["twin/dev-0"])
+    with pytest.raises(InputError, match="it is not told 'sim'"):
+        evaluate(trained, tmp_path / "untold", "guidance=2", "tell_domain=false", episodes=1)
+
+
 def test_what_is_sent_keeps_the_robots_limits(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def sent_under(**config: Any) -> tuple[np.ndarray, int]:
         one = rollout(trained, **config)

@@ -10,11 +10,11 @@ from tests.pipelines.run_folder import make_store
 TASK = "lift"
 
 
-def policy_run(folder: Path, seed: int = 0) -> Path:
-    """A run folder with a policy that knows next to nothing."""
+def policy_run(folder: Path, seed: int = 0, *changes: str) -> Path:
+    """A run folder with a policy that knows next to nothing; `changes` are overrides of its configuration."""
     data = make_store(folder / "data", episodes=4)
     data.seal(None)
-    overrides = ["steps=2", "checkpoints=1", "batch_size=4", "threads=1", f"seed={seed}"]
+    overrides = ["steps=2", "checkpoints=1", "batch_size=4", "threads=1", f"seed={seed}", *changes]
     training.run([str(folder / "data")], folder / "training", "tiny", None, overrides, Reporter(quiet=True))
     return folder / "training"
 
