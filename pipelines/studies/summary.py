@@ -57,7 +57,7 @@ class Summary:
         rivals = [form for form in self.forms if form.aicc <= 2]
         return (
             f"of {len(self.forms)} forms of law, '{best.name}' comes nearest and {word} (p = {self.misfit:.2g}); "
-            f"{len(rivals)} are about as good by Akaike's criterion, and intervals hold over all of five parameters"
+            f"by Akaike's criterion {len(rivals)} do about as well as the best, so intervals hold over all full forms"
         )
 
 
