@@ -18,8 +18,8 @@ from handful import InputError, JobError
 from pipelines.faults import Limits, Loss, Queue, Strikes
 from pipelines.processes import Answer, Refused, Worker
 
-# Where tasks are so quick that handing them out takes longer, one of Ray's does as many of ours as take so long [s], and
-# no more than so many.
+# Where tasks are so quick that handing them out takes longer, one of Ray's does as many of ours as take so long [s],
+# and no more than so many.
 _BRIEFLY, _MOST = 0.1, 16
 # Tasks that one of Ray's does, each with its key.
 Bundle = list[tuple[Hashable, Any]]
