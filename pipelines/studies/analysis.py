@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 
 from handful import InputError
+from pipelines.studies.cost import Prices
 from pipelines.studies.exchange import ExchangeRate, exchange_rate
 from pipelines.studies.fits import Fits
-from pipelines.studies.laws import PARAMETERS
 from pipelines.studies.noise import Means, means
 from pipelines.studies.results import Cell, Mix, Table, select
 from pipelines.studies.spec import StudySpec
+from pipelines.studies.summary import Summary, summarise
 from pipelines.studies.surface import Gain, Rate, gains, rates
 
 # Below these, a page says so.
@@ -31,6 +32,7 @@ class DomainResults:
         means: rates and their noise.
         rates: of every mix.
         gains: of mixes of both sources on their real demos alone.
+        summaries: weight rule -> what the laws say of it, at the most synthetic demos.
         exchanges: weight rule -> the exchange rate at each number of synthetic demos.
         unfitted: weight rule -> why no law was fitted.
         costs: of every mix, in the order of `rates`.
@@ -42,6 +44,7 @@ class DomainResults:
     means: Means
     rates: list[Rate]
     gains: list[Gain]
+    summaries: dict[str, Summary]
     exchanges: dict[str, list[ExchangeRate]]
     unfitted: dict[str, str]
     costs: list[float]
@@ -70,7 +73,15 @@ def analyse(
         pooled = means(table)
         every = rates(pooled)
         costs = [cost_of(spec, rate.mix, rows, seconds_per_sim) for rate in every]
-        exchanges, unfitted = _exchanges(table)
+        summaries: dict[str, Summary] = {}
+        exchanges: dict[str, list[ExchangeRate]] = {}
+        unfitted: dict[str, str] = {}
+        for weight in table.weights:
+            try:
+                summaries[weight] = summarise(table, weight, prices=prices_of(spec, rows, seconds_per_sim))
+                exchanges[weight] = _exchanges(summaries[weight])
+            except InputError as error:
+                unfitted[weight] = str(error)
         found.append(
             DomainResults(
                 domain,
@@ -78,6 +89,7 @@ def analyse(
                 pooled,
                 every,
                 gains(pooled),
+                summaries,
                 exchanges,
                 unfitted,
                 costs,
@@ -87,23 +99,22 @@ def analyse(
     return found
 
 
-def _exchanges(table: Table) -> tuple[dict[str, list[ExchangeRate]], dict[str, str]]:
-    found: dict[str, list[ExchangeRate]] = {}
-    unfitted: dict[str, str] = {}
-    for weight in table.weights:
-        part = table.of_weight(weight)
-        least = len(PARAMETERS) + 1
-        if len(part.mixes) < least:
-            unfitted[weight] = f"{len(part.mixes)} mixes are too few for a law; it takes at least {least}"
-            continue
-        pooled = means(part)
-        real = min(mix.n_real for mix in part.mixes if mix.n_real and mix.n_sim)
-        numbers = sorted({mix.n_sim for mix in part.mixes if mix.n_sim})
-        try:
-            found[weight] = [exchange_rate(Fits(pooled, number), real) for number in numbers]
-        except InputError as error:
-            unfitted[weight] = str(error)
-    return found, unfitted
+def _exchanges(summary: Summary) -> list[ExchangeRate]:
+    """The exchange rate at each number of synthetic demos, the fewest first."""
+    at = summary.exchange
+    fewer = sorted({mix.n_sim for mix in summary.means.mixes if 0 < mix.n_sim < at.n_sim})
+    return [*(exchange_rate(Fits(summary.means, number), at.n_real) for number in fewer), at]
+
+
+def prices_of(spec: StudySpec, rows: Sequence[Mapping[str, Any]], seconds_per_sim: float) -> Prices | None:
+    """What demos and a training cost; None where a kind of demo is free, so that no budget bounds it."""
+    cost = spec.cost
+    if not (cost.minutes_per_real * cost.operator_hour and seconds_per_sim * cost.processor_hour):
+        return None
+    trained = [row["seconds"]["training"] for row in rows if row["state"] == "done"]
+    hours = float(np.mean(trained)) / 3600 if trained else 0.0
+    hour = cost.processor_hour * spec.training.threads
+    return Prices(cost.minutes_per_real, seconds_per_sim, cost.operator_hour, cost.processor_hour, hours, hour)
 
 
 def cost_of(spec: StudySpec, mix: Mix, rows: Sequence[Mapping[str, Any]], seconds_per_sim: float) -> float:

@@ -153,6 +153,50 @@ def exchange(title: str, rows: Sequence[tuple[str, Spot, bool]]) -> Markup:
     return svg(_WIDTH, bottom + 44, title, said, parts)
 
 
+def iso(title: str, curves: Sequence[tuple[str, Sequence[float], Sequence[Spot]]], tried: float) -> Markup:
+    """Mixes that do equally well: synthetic demos (logarithmic) that it takes with so many real ones.
+
+    Args:
+        title: what it is of.
+        curves: name, numbers of real demos, synthetic demos that go with each, with their band.
+        tried: the most synthetic demos that were tried; nothing is drawn beyond ten times as many.
+    """
+    left, right, top, bottom, least = 74, 190, 54, 320, 1.0
+    span, most = _WIDTH - left - right, 10 * tried
+    real = max((n for _, numbers, _ in curves for n in numbers), default=1.0)
+
+    def place(n_real: float, n_sim: float) -> tuple[float, float]:
+        up = math.log(min(max(n_sim, least), most) / least) / math.log(most / least)
+        return left + span * n_real / real, bottom - (bottom - top) * up
+
+    parts = [text_at(left, 16, title, strong=True)]
+    for mark in _marks(least, most):
+        y = place(0, mark)[1]
+        parts.append(_line(left, y, left + span, y, GRID, 1))
+        parts.append(text_at(left - 8, y + 4, f"{mark:,.0f}", "end"))
+    y = place(0, tried)[1]
+    parts.append(f'<path d="M{left} {y:.1f} H{left + span}" stroke="#8d8b84" stroke-dasharray="4 4"/>')
+    parts.append(text_at(left + span + 8, y + 4, "most that were tried"))
+    for mark in ticks(0, real):
+        if mark <= real:
+            parts.append(text_at(place(mark, 1)[0], bottom + 18, f"{mark:g}", "middle"))
+    parts.append(text_at(left + span / 2, bottom + 38, "real demos", "middle"))
+    said = []
+    for number, (name, numbers, spots) in enumerate(curves):
+        hue = HUES[number % len(HUES)]
+        pairs = list(zip(numbers, spots, strict=True))
+        band = [place(n, spot.low) for n, spot in pairs] + [place(n, spot.high) for n, spot in reversed(pairs)]
+        outline = " ".join(f"{x:.1f},{y:.1f}" for x, y in band)
+        parts.append(f'<polygon points="{outline}" fill="{hue}" fill-opacity="0.13"/>')
+        line = " ".join("{:.1f},{:.1f}".format(*place(n, s.value)) for n, s in pairs if s.value <= most)
+        parts.append(f'<polyline points="{line}" fill="none" stroke="{hue}" stroke-width="2"/>')
+        y = bottom + 62 + 19 * number
+        parts.append(_line(left, y - 4, left + 24, y - 4, hue, 3))
+        parts.append(text_at(left + 32, y, name))
+        said.append(f"{name}: " + ", ".join(f"{_short(s.value)} with {n:.0f}" for n, s in pairs))
+    return svg(_WIDTH, bottom + 52 + 19 * len(curves), title, "; ".join(said), parts)
+
+
 def frontier(title: str, points: Sequence[tuple[str, float, Spot, bool]]) -> Markup:
     """Success against cost (logarithmic); mixes that no cheaper one beats are filled, and joined by a line.
 

@@ -121,6 +121,21 @@ def _figures(results: DomainResults) -> dict[str, Markup]:
     ]
     if exchanged:
         drawn[f"exchange-{name}"] = figures.exchange(f"What synthetic demos are worth, {results.domain}", exchanged)
+    for weight, summary in results.summaries.items():
+        curves = [
+            (
+                f"{curve.level:.0%} success, as {curve.n_real[-1]:.0f} real demos alone give",
+                curve.n_real.tolist(),
+                [
+                    Spot(*ends)
+                    for ends in zip(curve.n_sim.tolist(), curve.low.tolist(), curve.high.tolist(), strict=True)
+                ],
+            )
+            for curve in summary.curves
+        ]
+        if curves:
+            title = f"Mixes that do equally well, {results.domain}, weight {weight}"
+            drawn[f"iso-{name}-{_file(weight)}"] = figures.iso(title, curves, summary.exchange.n_sim)
     points = [
         (_short(rate.mix), cost, spots[rate.mix], on)
         for rate, cost, on in zip(results.rates, results.costs, results.frontier, strict=True)
@@ -145,6 +160,36 @@ def _domain(results: DomainResults, drawn: Mapping[str, Markup]) -> dict[str, An
         "curves": of("curves"),
         "gain": of("gain"),
         "exchange": of("exchange"),
+        "iso": of("iso"),
+        "laws": [(weight, summary.law) for weight, summary in results.summaries.items()],
+        "predictions": [
+            {
+                "mix": _short(each.mix),
+                "predicted": _percent(each.predicted, each.low, each.high),
+                "measured": _percent(each.measured, each.measured_low, each.measured_high),
+                "agrees": "yes" if each.agrees else "no",
+            }
+            for summary in results.summaries.values()
+            for each in summary.predictions
+        ],
+        "unpredicted": [
+            f"weight {weight}: {summary.unpredicted}"
+            for weight, summary in results.summaries.items()
+            if summary.unpredicted
+        ],
+        "budgets": [
+            {
+                "weight": weight,
+                "budget": f"{best.budget:,.2f}",
+                "real": _range(best.n_real),
+                "sim": _range(best.n_sim),
+                "success": _percent(*best.success),
+                "real_only": _percent(*best.real_only),
+                "decided": "" if best.decided else "not decided by this study",
+            }
+            for weight, summary in results.summaries.items()
+            for best in summary.best
+        ],
         "cost": of("cost"),
         "rates": [
             {
@@ -223,7 +268,16 @@ def _offline(done: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
 
 def _cells_csv(rows: Sequence[Mapping[str, Any]]) -> str:
     names = ["n_real", "n_sim", "weight", "seed", "state", "real_share", "steps", "real_epochs", "sim_epochs"]
-    names += ["training_seconds", "probe_accuracy", "action_loss", "domain", "successes", "episodes", "digest", "reason"]
+    names += [
+        "training_seconds",
+        "probe_accuracy",
+        "action_loss",
+        "domain",
+        "successes",
+        "episodes",
+        "digest",
+        "reason",
+    ]
     text = io.StringIO()
     writer = csv.DictWriter(text, names, restval="", extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
@@ -266,6 +320,15 @@ def _short(mix: Mix) -> str:
 
 def _points(value: float, low: float, high: float) -> str:
     return f"{100 * value:+.1f} ({100 * low:+.1f} to {100 * high:+.1f})"
+
+
+def _percent(value: float, low: float, high: float) -> str:
+    return f"{100 * value:.0f} % ({100 * low:.0f} to {100 * high:.0f})"
+
+
+def _range(values: tuple[int, int, int]) -> str:
+    best, low, high = values
+    return f"{best:,} ({low:,} to {high:,})"
 
 
 def _relative(value: float, low: float, high: float) -> str:
