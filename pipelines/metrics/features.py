@@ -100,12 +100,20 @@ def policy_encoder(policy: "Policy", images: Mapping[str, np.ndarray], instructi
         for start in range(0, count, policy.batch_size):
             part = {c: images[c][start : start + policy.batch_size] for c in policy.cameras}
             n = len(next(iter(part.values())))
+            # Where the policy looks back, there is nothing before these images.
+            past = policy.history
             seen = Observation(
-                {c: to_network(torch.from_numpy(v.copy()), policy.config.model.image_size) for c, v in part.items()},
+                {
+                    c: to_network(torch.from_numpy(v.copy()), policy.config.model.image_size)[:, None].expand(
+                        -1, past, -1, -1, -1
+                    )
+                    for c, v in part.items()
+                },
                 words.expand(n, -1),
-                torch.zeros(n, widest),
+                torch.zeros(n, past, widest),
                 torch.full((n,), robot),
                 torch.zeros(n, dtype=torch.long),
+                (torch.arange(past) == past - 1).expand(n, -1),
             )
             parts.append(policy.network.encode(seen).summary.double().numpy())
     return np.concatenate(parts) if parts else np.zeros((0, policy.config.model.width))

@@ -122,7 +122,8 @@ def _sampled(
     noise = rng.standard_normal(shape, dtype=np.float32)
     images = {camera: np.asarray(batch[f"images/{camera}"]) for camera in policy.cameras}
     words = list(batch["instruction"])
-    drawn = np.stack([policy.act(images, batch["proprio"], words, robot, None, each) for each in noise]).astype(float)
+    seen = (images, batch["proprio"], words, robot, None)
+    drawn = np.stack([policy.act(*seen, each, True, batch.get("history_mask")) for each in noise]).astype(float)
     valid = np.asarray(batch["action_mask"])[:, :horizon].astype(float)
     if policy.action_space == "tool_delta":
         truth = np.asarray(batch["action_tool"], float)[:, :horizon]

@@ -140,3 +140,16 @@ def test_images_that_do_not_fit_the_policy_are_refused(policy, blend, change, me
     batch = next(iter(blend.validation(0)))
     with pytest.raises(InputError, match=message):
         policy_encoder(policy, change({c: batch[f"images/{c}"] for c in ("front", "wrist")}), "lift", "toy")
+
+
+def test_a_policy_that_looks_back_is_measured_with_what_was(tmp_path):
+    blend = ToyBlend([record(np.random.default_rng([7, i]), 32) for i in range(4)], 7)
+    blend.history, blend.history_stride = 2, 3
+    changes = ["steps=2", "batch_size=8", "waypoints=[6]", f"horizon={HORIZON}", "model.patch=3", "execute=3"]
+    config = load_config("tiny", [*changes, "device=cpu", "model.history=2", "model.history_stride=3"])
+    Trainer(config, blend, tmp_path).run()
+    policy = Policy.load(tmp_path)
+    assert offline_error(policy, blend.validation(0), samples=2).windows > 0
+    batch = next(blend.validation(0))
+    images = {camera: batch[f"images/{camera}"][:, -1] for camera in policy.cameras}
+    assert policy_encoder(policy, images, "lift the red cube", "toy").shape == (len(batch["proprio"]), 32)
