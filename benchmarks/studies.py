@@ -6,8 +6,8 @@ Rollouts are drawn from laws with planted ceilings, exponents and worths of synt
 seeds and of scenes (`pipelines.studies.planted`), and analysed as a person's would be, without being told the law.
 Prints one JSON object: `value` the lowest share, over kinds of study, in which the 95 % interval of what synthetic
 demos are worth holds the truth, `limit` the nominal 0.95, `ratio` of the two. Beside it: the same of rates, gains,
-marginal rates and of predictions of the largest mix, held out; how often the verdict is "not identifiable", of
-plateaued laws above all; and processor seconds per study.
+marginal rates, the best mix for a budget, and of predictions of the largest mix, held out; how often the verdict is
+"not identifiable", of plateaued laws above all; and processor seconds per study.
 """
 
 import argparse
@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import binomtest
 
+from pipelines.studies.cost import Prices, best_mix
 from pipelines.studies.exchange import exchange_rate, marginal_rate
 from pipelines.studies.fits import Fits
 from pipelines.studies.laws import EXPONENTIAL, ODDS, POWER, SATURATING, TRANSFER, Law
@@ -32,6 +33,8 @@ from pipelines.studies.surface import gains, rates
 NOMINAL = 0.95
 # Synthetic and real demos at which the exchange rate is asked for.
 M, AT = 1000, 10
+# A real demo at 1.5, and synthetic ones so dear that what to buy is not plain.
+PRICES, BUDGET = Prices(minutes_per_real=3, seconds_per_sim=36, operator_hour=30, processor_hour=1), 60.0
 # What is expensive is measured in every so manieth study.
 EVERY = 5
 
@@ -96,6 +99,7 @@ def study(name: str, kind: Truth, design: Design, number: int, seed: int) -> dic
         ],
     }
     if number % EVERY == 0:
+        held["best_mix"] = [best_mix_held(kind, design, fits)]
         _, low, high = marginal_rate(fits)
         held["marginal"] = [low <= float(kind.law.marginal(kind.theta, M)) <= high]
         most = max(design.n_real), max(design.n_sim)
@@ -103,6 +107,15 @@ def study(name: str, kind: Truth, design: Design, number: int, seed: int) -> dic
             _, low, high = predict(Fits(measured.only(~largest(measured)), M), *most)
             held["prediction"] = [low <= kind.rate(*most) <= high]
     return held
+
+
+def best_mix_held(kind: Truth, design: Design, fits: Fits) -> bool:
+    """Whether the real demos of the truly best mix for the budget are in their interval."""
+    found = best_mix(fits, PRICES, BUDGET)
+    n_real = np.arange(int(BUDGET / PRICES.real) + 1)
+    n_sim = np.minimum((BUDGET - n_real * PRICES.real) // PRICES.sim, max(design.n_sim))
+    true = int(n_real[kind.law.effective(kind.theta, n_real, n_sim).argmax()])
+    return found.n_real[1] <= true <= found.n_real[2]
 
 
 def share(outcomes: list[bool]) -> dict[str, Any]:
