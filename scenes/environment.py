@@ -1,7 +1,8 @@
 """The Gymnasium environment of a task: one scene at a time, judged by the same judge as everything else.
 
 Made by `gymnasium.make("handful/Lift-v0", ...)` after `import scenes`. What it shows carries the domain's
-proprioceptive noise; images are as rendered, since photometric noise is the loader's (in training) or the evaluation's.
+proprioceptive noise and late cameras; images are as rendered, since photometric noise is the loader's (in training) or
+the evaluation's.
 """
 
 from collections.abc import Sequence
