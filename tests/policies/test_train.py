@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import signal
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +18,7 @@ from policies.optimiser import learning_rate
 from policies.policy import Policy
 from policies.train import Trainer, train
 from tests.policies.toy_world import ToyBlend
-from trajectories import Episode, EpisodeMeta, Source, Store, order
+from trajectories import Blend, Episode, EpisodeMeta, Source, Store, WindowSpec, order
 
 STEPS = (
     "steps=8",
@@ -279,3 +280,58 @@ def test_a_policy_learns_to_say_what_is_done_where_the_data_says_it(episodes, tm
     assert np.mean(right) > 0.7
     assert np.mean([abs(one.progress - p) for one, p in zip(said, batch["progress"], strict=True)]) < 0.2
     assert all(0 < one.probability <= 1 for one in said)
+
+
+def two_stores(store: Source, tmp_path: Path) -> list[Source]:
+    """The store, and a copy whose weight goes from nothing to all."""
+    shutil.copytree(store.path, tmp_path / "other")
+    return [replace(store, weight=1.0, end=0.0), Source(str(tmp_path / "other"), 0.0, 1.0)]
+
+
+def drawn_from(trainer: Trainer, step: int) -> np.ndarray:
+    return np.asarray(trainer.blend.batch(step, trainer.config.batch_size)["source"])
+
+
+def test_the_weights_of_a_blend_change_over_the_planned_steps(store, tmp_path):
+    config = load_config("tiny", [*STEPS, "cameras=[front]", "batch_size=256", "steps=10", "checkpoints=10"])
+    blend = Blend(two_stores(store, tmp_path), WindowSpec(("front",), 13, validation_fraction=0.2), 0)
+    trainer = Trainer(config, blend, tmp_path / "run")
+    for step in range(10):
+        assert drawn_from(trainer, step).mean() == pytest.approx((step + 0.5) / 10, abs=0.02)
+    assert trainer.state.counters.schedule == (0, 2560)
+
+
+def test_a_budget_in_minutes_plans_its_steps_once_it_knows_its_speed(store, tmp_path, monkeypatch):
+    monkeypatch.setattr("policies.train.LOG_EVERY", 1)
+    monkeypatch.setattr("policies.train.PLANNED_AHEAD", 4)
+    settings = [*STEPS, "cameras=[front]", "batch_size=64", "minutes=0.02"]
+    blend = Blend(two_stores(store, tmp_path), WindowSpec(("front",), 13, validation_fraction=0.2), 0)
+    trainer = Trainer(load_config("tiny", settings), blend, tmp_path / "run")
+    assert trainer.state.counters.schedule is None
+    assert drawn_from(trainer, 0).sum() == 0
+    result = trainer.run()
+    first, last = checkpoint.read_record(result.checkpoint)["state"]["schedule"]
+    assert 0 < first < last
+    assert drawn_from(trainer, 0).sum() == 0
+    assert drawn_from(trainer, last // 64).mean() == 1
+    # A resumed run goes by the plan that was made, whatever its own speed.
+    again = Trainer(load_config("tiny", settings), blend, tmp_path / "run")
+    assert again.state.counters.schedule == (first, last)
+
+
+def test_bfloat16_trains_as_float32_does_but_for_rounding(episodes, tmp_path):
+    told = []
+    for precision in ("fp32", "bf16"):
+        trainer = make_trainer(episodes, tmp_path / precision, f"precision={precision}", "batch_size=16")
+        told.append(trainer._step(trainer._prepared(0), 1e-3))
+        assert all(p.dtype == torch.float32 for p in trainer.network.parameters())
+    assert not torch.equal(told[0], told[1])
+    torch.testing.assert_close(told[0][:2], told[1][:2], rtol=2e-2, atol=2e-2)
+
+
+def test_a_store_whose_content_changed_is_refused_by_what_changed(episodes, tmp_path):
+    make_trainer(episodes, tmp_path).run()
+    blend = ToyBlend(episodes, 13)
+    blend.sources[0].episodes = 3
+    with pytest.raises(InputError, match="sources: episodes of what is in the stores"):
+        Trainer(load_config("tiny", STEPS), blend, tmp_path)
