@@ -12,6 +12,7 @@ import pytest
 
 from handful import InputError, JobError
 from pipelines import bench, cli
+from policies.config import load_config
 from trajectories import Store
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -117,3 +118,11 @@ def test_the_index_benchmark_opens_what_it_wrote(tmp_path, monkeypatch):
     store = Store.open(tmp_path / "1500.zarr")
     assert (len(store), store.parts, store.verify()) == (1500, 2, [])
     assert len(set(store.index().scene.tolist())) == 1500
+
+
+def test_the_plain_code_of_the_training_benchmark_is_the_same_model(tmp_path):
+    module = importlib.import_module("benchmarks.training")
+    module.make_store(tmp_path / "data.zarr")
+    config = load_config("tiny", ["batch_size=3", "threads=1", "device=cpu"])
+    module.require_same_loss(tmp_path / "data.zarr", config)
+    assert module.operations(tmp_path / "data.zarr", config) > 1e6
