@@ -117,7 +117,7 @@ def test_the_page_on_robots_has_their_joints_and_strokes() -> None:
 def overrides_fit(verb: str, parsed: dict[str, Any]) -> None:
     given = list(parsed.get("overrides") or ())
     if verb == "train":
-        load_config(parsed["preset"], given)
+        load_config(parsed["preset"] or "tiny", given)
         return
     kinds = {
         "generate": GenerationConfig,
