@@ -7,8 +7,8 @@ Prints one JSON object: `value` rollouts per hour of processor time on one threa
 rollouts would allow; `ratio` of the two; and `times_plain`, how many times as many as a plain loop makes:
 `gymnasium.make("handful/Lift-v0")` with the same cameras, size and rendering, `reset`, a policy asked for one scene at
 a time, and `step` until the episode is over. Gymnasium's contract has the loop draw both cameras in every step, though
-the policy looks at one in `execute` of them; `times_plain_drawing_looks` leaves the bare time of the
-other frames out.
+the policy looks at one in `execute` of them; `times_plain_drawing_looks` leaves the bare time of
+the other frames out.
 
 The scenes are the same, and both go on to the horizon unless an episode ends before. Without `--run` the policy is a
 `small` one with untrained weights, which lasts to the horizon. Both take turns; times are the process's own, so that

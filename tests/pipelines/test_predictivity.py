@@ -1,0 +1,92 @@
+"""The study of predictivity: what is analysed, and that a stopped study goes on with what is missing and no more."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from benchmarks import predictivity
+from pipelines.metrics import mean_maximum_rank_violation, pearson
+
+TWINS = ("twin/test-0", "twin/test-1")
+# Successes of four policies, of 50 each.
+RATES = {
+    "none": (10, 40, 30, 5),
+    "sim": (10, 20, 30, 40),
+    "wide": (8, 25, 28, 45),
+    "twin/test-0": (5, 20, 25, 45),
+    "twin/test-1": (15, 10, 35, 40),
+}
+
+
+def test_each_simulator_is_held_against_each_twin_and_their_mean() -> None:
+    rows = [(f"p{i}", domain, counts[i], 50) for domain, counts in RATES.items() for i in range(4)]
+    found = predictivity.analysed(rows, TWINS, samples=100)
+    assert set(found) == set(predictivity.SIMULATORS)
+    rates = {domain: np.array(counts) / 50 for domain, counts in RATES.items()}
+    both = (rates[TWINS[0]] + rates[TWINS[1]]) / 2
+    for simulator, of_twins in found.items():
+        for label, real in (("all twins", both), *((twin, rates[twin]) for twin in TWINS)):
+            figures = of_twins[label]
+            assert figures["n"] == 4
+            expected = mean_maximum_rank_violation(real=real, sim=rates[simulator])
+            assert figures["mmrv"]["value"] == pytest.approx(expected)
+            assert figures["pearson"]["value"] == pytest.approx(pearson(real=real, sim=rates[simulator]))
+    assert found["sim"]["all twins"]["mmrv"]["value"] < found["none"]["all twins"]["mmrv"]["value"]
+
+
+def test_scores_that_are_all_the_same_have_no_correlation() -> None:
+    rows = [(f"p{i}", domain, 0, 5) for domain in RATES for i in range(3)]
+    figures = predictivity.analysed(rows, TWINS, samples=50)["sim"]["all twins"]
+    assert figures["pearson"] is None
+    assert figures["mmrv"]["value"] == 0
+    assert predictivity.analysed(rows[:2], TWINS) == {}
+
+
+def test_a_stopped_study_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The jobs are stood in for; the second twin evaluation of all is where the first sitting ends."""
+    done: list[str] = []
+
+    def evaluate(run: Path, task: str, domains: list[str], episodes: int, out: Path, *rest: Any) -> None:
+        done.append(f"{out.parent.name}/{out.name}")
+        if len(done) == 4:
+            raise KeyboardInterrupt
+        out.mkdir(parents=True, exist_ok=True)
+        rows = [
+            {"domain": d, "successes": sum(map(ord, out.parent.name)) % (episodes + 1), "episodes": episodes}
+            for d in domains
+        ]
+        (out / "results.json").write_text(json.dumps({"results": rows}))
+
+    monkeypatch.setattr(predictivity.generate, "run", lambda **given: None)
+    monkeypatch.setattr(predictivity.training, "run", lambda *given: None)
+    monkeypatch.setattr(predictivity.rollouts, "run", evaluate)
+    with pytest.raises(KeyboardInterrupt):
+        predictivity.measure(False, tmp_path)
+    found = predictivity.measure(False, tmp_path)
+    assert found["policies_left"] == 0
+    # The policy that was stopped is asked for both its parts again; the job itself then has nothing to do for one.
+    assert [name for name in done if name.startswith("none-")] == ["none-2-flow/simulators", "none-2-flow/twins"]
+    rows = predictivity.read_cells(tmp_path / "cells.csv")
+    assert len(rows) == 3 * 4
+    assert [
+        dict(zip(("task", "policy", "domain", "successes", "episodes"), row, strict=True)) for row in rows
+    ] == found["cells"]
+    count = len(done)
+    again = predictivity.measure(False, tmp_path)
+    assert len(done) == count
+    assert again == found
+
+
+def test_nothing_is_begun_after_the_time_is_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(*given: Any, **named: Any) -> None:
+        raise AssertionError("begun")
+
+    monkeypatch.setattr(predictivity.generate, "run", never)
+    found = predictivity.measure(False, tmp_path, minutes=-1)
+    assert found["policies_left"] == 3
+    assert math.isnan(found["value"])
+    assert found["cells"] == []
