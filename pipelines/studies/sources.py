@@ -19,6 +19,7 @@ from pipelines.progress import Reporter
 from pipelines.rerender import RenderConfig
 from pipelines.studies.spec import Generation, Recording, SourceSpec, StudySpec
 from scenes.task import split_task
+from scenes.twins import require_open
 from trajectories import Store, open_dataset
 from trajectories.canonical import canonical_json, sha256, write_whole
 from trajectories.dataset import Dataset
@@ -92,10 +93,20 @@ def make(spec: StudySpec, folder: Path, workers: int, address: str | None, progr
                 seconds = _generate(spec, source.generate, demos, path, workers, address, progress)
             path = path / "store"
         spent, dataset = time.perf_counter() - begun, open_dataset(path)
-        order, held_out = subsets(len(dataset), spec.grid.subset_seed, role, _held_out(spec, role))
         account = {} if seconds is None else {"seconds_per_demo": seconds}
-        found[role] = Source(role, dataset, order, held_out, content_digest(dataset), account, spent)
+        found[role] = _source(spec, role, dataset, account, spent)
     return found
+
+
+def given(spec: StudySpec) -> dict[str, Source]:
+    """The sources that are there already: looked at before hours are spent on making the others."""
+    stores = {role: getattr(spec, role).store for role in ROLES}
+    return {role: _source(spec, role, open_dataset(path), {}, 0.0) for role, path in stores.items() if path is not None}
+
+
+def _source(spec: StudySpec, role: str, dataset: Dataset, account: dict[str, Any], spent: float) -> Source:
+    order, held_out = subsets(len(dataset), spec.grid.subset_seed, role, _held_out(spec, role))
+    return Source(role, dataset, order, held_out, content_digest(dataset), account, spent)
 
 
 def made_at(spec: StudySpec, role: str, folder: Path) -> Path:
@@ -189,7 +200,7 @@ def _generate(
 
 
 def check(sources: dict[str, Source], spec: StudySpec) -> None:
-    """Refuse sources that no cell could use: of another task or robot, of a sealed twin.
+    """Refuse sources that no cell could use: of another task or robot, without images, of a sealed twin.
 
     Raises:
         InputError: names the source.
@@ -202,6 +213,14 @@ def check(sources: dict[str, Source], spec: StudySpec) -> None:
         wanted = split_task(spec.task)[0]
         if [split_task(task)[0] for task in tasks] != [wanted]:
             raise InputError(f"{where} shows {', '.join(tasks)}; the study is about {wanted}")
+        for camera in spec.cameras:
+            if camera not in source.dataset.cameras():
+                there = ", ".join(source.dataset.cameras()) or "none"
+                raise InputError(
+                    f"{where} has no images of camera '{camera}', which policies are to see; it has: {there}"
+                )
+        for domain in source.domains:
+            require_open(domain, f"source '{role}' of a study")
         robots = source.values("embodiment")
         if robots != [spec.embodiment]:
             raise InputError(f"{where} is of {', '.join(robots)}; the study is about {spec.embodiment}")

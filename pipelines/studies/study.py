@@ -77,7 +77,10 @@ def check(spec: StudySpec) -> None:
     """Refuse what the specification alone shows to be impossible."""
     get_task(spec.task)
     check_cameras(spec.task, spec.cameras, spec.embodiment)
-    cells_.check_points(spec, cells_.promised(spec))
+    given = sources_.given(spec)
+    sources_.check(given, spec)
+    promised = dict(zip(sources_.ROLES, cells_.promised(spec), strict=True))
+    cells_.check_points(spec, [len(given[role].order) if role in given else promised[role] for role in sources_.ROLES])
     cells_.train_config(spec.training, spec.cameras)
     cells_.rollout_config(spec.evaluation, spec.training)
 
