@@ -65,7 +65,8 @@ class Chunk:
         self.robot = self.workspace.embodiment
         self.execution = Execution(self.workspace, scenes, self.options.noise, self.options.threads)
         self.sim, self.monitor, self.tape = self.execution.sim, self.execution.monitor, self.execution.tape
-        self.search = Search(self.robot, recipe.demos, self.options.plan, self.options.noise, self.sim.timing.rate)
+        plan, noise = self.options.plan, self.options.noise
+        self.search = Search(self.robot, self.workspace.limbs, recipe.demos, plan, noise, self.sim.timing.rate)
         n = len(scenes)
         self.tries: list[Tries[Checkpoint]] = [Tries(self.options.plan) for _ in scenes]
         # The subtask that a lane is at; past the last, it waits for the judge.

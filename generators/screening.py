@@ -7,10 +7,13 @@ from generators.options import PlanOptions
 from generators.situations import Situation
 from scenes.props import Prop
 from sim.embodiment import HandShape
+from sim.limbs import Limbs
 from sim.transforms import IDENTITY_POSE, Array, compose, inverse, quat_rotate
 
 # Every so many control steps of a path are looked at.
 _STRIDE = 2
+# The arm itself moves less: it is looked at every so many, and is to keep this far from itself and the table [m].
+_KEY, _SURE = 5, 0.02
 # Fingers reach their opening within so many control steps of the command.
 _TRAIL = 6
 # Boxes of a hand: its palm, two fingers.
@@ -57,6 +60,16 @@ def room(
     gaps[0] -= options.palm_clearance
     asked = np.minimum(sway[steps], gaps[..., :1])
     return min(over, float(gaps[0, :, 1:].min())), min(over, float((gaps[..., 1:] - asked).min()))
+
+
+def elbow_room(joints: Array, situation: Situation, limbs: Limbs) -> bool:
+    """Whether an arm that follows joint targets (T, J) meets neither itself nor, with a link, the table.
+
+    It may come no nearer than the outline is sure of, unless it stands nearer to begin with.
+    """
+    poses = np.concatenate([situation.command[None], joints[::_KEY], joints[-1:]])
+    rooms = limbs.room(poses, situation.table_height)
+    return bool(rooms[1:].min() >= min(_SURE, rooms[0]))
 
 
 def trailing(gripper: Array) -> Array:

@@ -13,10 +13,11 @@ from generators.execution import MotionNoise
 from generators.library import Candidate
 from generators.options import PlanOptions
 from generators.planning import Layout, Path, follow, glance, lay_out
-from generators.screening import room
+from generators.screening import elbow_room, room
 from generators.situations import Situation
 from generators.warping import warped
 from sim.embodiment import Embodiment
+from sim.limbs import Limbs
 from sim.transforms import Array
 
 # Candidates are looked at in rounds, from one of these numbers to the next; after the last there is none left.
@@ -30,6 +31,7 @@ class Search:
 
     Args:
         robot: who is to follow them.
+        limbs: the robot's outline.
         demos: the seed demonstrations, by index.
         options: how to plan.
         noise: the motion noise that paths must leave room for.
@@ -37,9 +39,15 @@ class Search:
     """
 
     def __init__(
-        self, robot: Embodiment, demos: list[Demo], options: PlanOptions, noise: MotionNoise, rate: float
+        self,
+        robot: Embodiment,
+        limbs: Limbs,
+        demos: list[Demo],
+        options: PlanOptions,
+        noise: MotionNoise,
+        rate: float,
     ) -> None:
-        self._robot, self._demos, self._options, self._rate = robot, demos, options, rate
+        self._robot, self._limbs, self._demos, self._options, self._rate = robot, limbs, demos, options, rate
         # By how much the tool may be off, by control steps from where room is scarce [m].
         self._sway = _LEVER * noise.std * np.array([noise.loudness(distance) for distance in range(noise.loud + 1)])
 
@@ -160,7 +168,7 @@ class Search:
             else:
                 found = [glances[layout] for layout in layouts] if glances else None
                 joints, feasible = follow(chain, [layout.tool for layout in layouts], guesses, commands, rate, found)
-            self._take(dict(zip(own, layouts, strict=True)), joints, feasible, paths)
+            self._take(dict(zip(own, layouts, strict=True)), joints, feasible, situations, paths)
         others = [row for row in laid if row not in own]
         if others and not slowly:  # crossing slows down by itself
             self._cross({row: laid[row] for row in others}, situations, paths)
@@ -176,11 +184,16 @@ class Search:
             np.stack([situations[row].command for row in laid]),
             rate,
         )
-        self._take(dict(zip(laid, layouts, strict=True)), joints, feasible, paths)
+        self._take(dict(zip(laid, layouts, strict=True)), joints, feasible, situations, paths)
 
     def _take(
-        self, laid: dict[int, Layout], joints: list[Array], feasible: np.ndarray, paths: list[Path | None]
+        self,
+        laid: dict[int, Layout],
+        joints: list[Array],
+        feasible: np.ndarray,
+        situations: list[Situation],
+        paths: list[Path | None],
     ) -> None:
         for (row, layout), path, ok in zip(laid.items(), joints, feasible, strict=True):
-            if ok or not self._options.screening:
+            if not self._options.screening or (ok and elbow_room(path, situations[row], self._limbs)):
                 paths[row] = Path(path, layout.tool, layout.gripper, layout.demo, layout.step, layout.away)

@@ -19,6 +19,7 @@ from scenes.slots import Slots, find_slots
 from scenes.task import Task, World, get_task
 from sim.batch import BatchSim, ControlTiming
 from sim.embodiment import TABLE_BIT, Embodiment
+from sim.limbs import Limbs, limbs_of
 from sim.robots import get_embodiment
 from sim.transforms import Array
 from sim.trimming import Trimmed, trim
@@ -86,6 +87,11 @@ class Workspace:
     def trimmed(self) -> Trimmed:
         """The model that gives the same states sooner, for where nothing is drawn from the batch."""
         return trim(self.spec, self.model)
+
+    @cached_property
+    def limbs(self) -> Limbs:
+        """The robot's outline."""
+        return limbs_of(self.model, self.embodiment)
 
     @cached_property
     def slots(self) -> Slots:

@@ -70,6 +70,24 @@ class Chain:
         position = _add(position, frame, self.tool[:3])
         return position, np.stack(_turn(frame, self._turns[-1])), axes, origins
 
+    def links(self, q: Array) -> tuple[Array, Array]:
+        """Where the base and then each joint's frame, as turned by its joint, are at angles (N, J) [rad].
+
+        Returns:
+            Positions (J + 1, 3, N) [m] and axes (J + 1, 3, 3, N), the second index says which, in the base frame.
+        """
+        angles = np.asarray(q, float).T
+        joints, n = angles.shape
+        positions, axes = np.zeros((joints + 1, 3, n)), np.zeros((joints + 1, 3, 3, n))
+        axes[0] = np.eye(3)[..., None]
+        cos, sin = np.cos(angles), np.sin(angles)
+        for j in range(joints):
+            frame = list(axes[j])
+            positions[j + 1] = _add(positions[j], frame, self.frames[j, :3])
+            x, y, z = _turn(frame, self._turns[j])
+            axes[j + 1] = cos[j] * x + sin[j] * y, cos[j] * y - sin[j] * x, z
+        return positions, axes
+
     def forward(self, q: Array) -> Array:
         """Tool poses in the base frame (..., 7) of joint angles (..., J) [rad]."""
         q = np.asarray(q, float)
