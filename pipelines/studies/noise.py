@@ -10,7 +10,8 @@ beta-binomial, is the same at every rate (Anscombe 1948, with his 3/8). Then
 - scenes are the same everywhere, so that an easier sample of them shifts a cell by variance rho / (4 scenes), where
   rho is the correlation over scenes of two of its runs, and two cells together by as much with their runs' correlation.
 
-Intervals take quantiles of Student's t with `freedom` degrees of freedom.
+Intervals take quantiles of Student's t with `freedom` degrees of freedom. Where noise differs between mixes by more
+than chance, the interval of one with noisy runs is wider (`shrinkage`); none is narrower than pooled noise makes it.
 """
 
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from scipy import stats
 
 from handful import InputError
 from pipelines.studies.results import Mix, Table
+from pipelines.studies.shrinkage import shrunk
 
 # Rates outside are too near 0 or 1 for the spread of their runs to say anything on the common scale.
 _TELLING = (0.03, 0.97)
@@ -37,6 +39,8 @@ class Means:
         z: (C,) rates on the scale, drawn away from its ends as Anscombe does.
         run_variance: s^2, of one run's z about its cell's.
         freedom: degrees of freedom of `run_variance`; infinite where no cell had two seeds, and it is binomial.
+        own_variance: (C,) the same of each mix; above the common one where its runs lie apart beyond chance.
+        own_freedom: (C,) its degrees of freedom.
         scene_share: correlation over scenes of the outcomes of two runs of one mix, [0, 1].
         paired_share: the same of two runs of different mixes, at most `scene_share`.
         seed_share: share of `run_variance` that is not the binomial luck of scenes.
@@ -49,6 +53,8 @@ class Means:
     z: np.ndarray
     run_variance: float
     freedom: float
+    own_variance: np.ndarray
+    own_freedom: np.ndarray
     scene_share: float
     paired_share: float
     seed_share: float
@@ -56,15 +62,20 @@ class Means:
     @property
     def covariance(self) -> np.ndarray:
         """(C, C) of `z`."""
+        return self._covariance(np.full(len(self.mixes), self.run_variance))
+
+    @property
+    def own_covariance(self) -> np.ndarray:
+        """(C, C) of `z`, each mix with the noise of its own."""
+        return self._covariance(self.own_variance)
+
+    def _covariance(self, of_runs: np.ndarray) -> np.ndarray:
         own = (self.scene_share - self.paired_share) / (4 * self.scenes)
-        return np.diag(self.run_variance / self.seeds + own) + self.paired_share / (4 * self.scenes)
+        return np.asarray(np.diag(of_runs / self.seeds + own) + self.paired_share / (4 * self.scenes))
 
     def quantile(self, confidence: float = 0.95) -> float:
-        """How many standard errors a two-sided interval reaches."""
-        if not 0 < confidence < 1:
-            raise InputError(f"confidence must lie between 0 and 1, got {confidence}")
-        level = (1 + confidence) / 2
-        return float(stats.norm.ppf(level) if np.isinf(self.freedom) else stats.t.ppf(level, self.freedom))
+        """How many standard errors a two-sided interval of what is pooled reaches."""
+        return float(reach(confidence, self.freedom))
 
     def place(self, n_real: int, n_sim: int) -> int | None:
         """Number of the mix of these demos, where there is one."""
@@ -74,8 +85,8 @@ class Means:
     def only(self, kept: np.ndarray) -> "Means":
         """Some of the mixes, (C,) bool; their noise stays as pooled over all."""
         mixes = tuple(mix for mix, keep in zip(self.mixes, kept, strict=True) if keep)
-        cut = {"mixes": mixes, "rates": self.rates[kept], "seeds": self.seeds[kept], "z": self.z[kept]}
-        return Means(**{**vars(self), **cut})
+        cut = {name: getattr(self, name)[kept] for name in ("rates", "seeds", "z", "own_variance", "own_freedom")}
+        return Means(**{**vars(self), **cut, "mixes": mixes})
 
 
 def means(table: Table) -> Means:
@@ -85,10 +96,8 @@ def means(table: Table) -> Means:
     seeds = np.array([len(run) for run in runs])
     rates = np.array([run.mean() for run in runs])
     telling = (rates > _TELLING[0]) & (rates < _TELLING[1]) & (seeds > 1)
-    spreads = [
-        ((z - z.mean()) ** 2).sum()
-        for z in (angle(run.mean(axis=1), scenes) for run, use in zip(runs, telling, strict=True) if use)
-    ]
+    arcs = [angle(run.mean(axis=1), scenes) for run, use in zip(runs, telling, strict=True) if use]
+    spreads = [float(((z - z.mean()) ** 2).sum()) for z in arcs]
     binomial = 1 / (4 * scenes)
     freedom = float((seeds[telling] - 1).sum()) or np.inf
     variance = float(np.sum(spreads) / freedom) if spreads else binomial
@@ -96,6 +105,14 @@ def means(table: Table) -> Means:
     # Pooled luck of scenes alone, without what all runs share of it.
     luck = binomial * (1 - share)
     variance = max(variance, luck)
+    own_variance, own_freedom = np.full(len(runs), variance), np.full(len(runs), freedom)
+    if len(spreads) > 1:
+        # A mix whose runs happen to agree to the last scene has no logarithm.
+        measured = np.maximum(np.array(spreads) / (seeds[telling] - 1), luck / 100)
+        drawn, of_drawn = shrunk(measured, seeds[telling] - 1.0)
+        wider = reach(0.95, of_drawn) * np.sqrt(drawn) > reach(0.95, freedom) * np.sqrt(variance)
+        own_variance[telling] = np.where(wider, drawn, variance)
+        own_freedom[telling] = np.where(wider, of_drawn, freedom)
     return Means(
         mixes=table.mixes,
         rates=rates,
@@ -104,10 +121,19 @@ def means(table: Table) -> Means:
         z=angle(rates, np.minimum(seeds / (4 * variance), seeds * scenes)),
         run_variance=variance,
         freedom=freedom,
+        own_variance=own_variance,
+        own_freedom=own_freedom,
         scene_share=share,
         paired_share=paired,
         seed_share=1 - luck / variance,
     )
+
+
+def reach(confidence: float, freedom: np.ndarray | float) -> np.ndarray:
+    """How many standard errors a two-sided interval reaches, by degrees of freedom; infinite ones are normal."""
+    if not 0 < confidence < 1:
+        raise InputError(f"confidence must lie between 0 and 1, got {confidence}")
+    return np.asarray(stats.t.ppf((1 + confidence) / 2, freedom))
 
 
 def angle(rates: np.ndarray, trials: np.ndarray | int) -> np.ndarray:

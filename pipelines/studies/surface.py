@@ -11,7 +11,7 @@ import numpy as np
 from scipy import stats
 
 from pipelines.metrics.pairs import holm
-from pipelines.studies.noise import Means
+from pipelines.studies.noise import Means, reach
 from pipelines.studies.results import Mix
 
 
@@ -67,8 +67,8 @@ class Gain:
 
 def rates(means: Means, confidence: float = 0.95) -> list[Rate]:
     """Every mix's rate with its interval."""
-    reach = means.quantile(confidence) * np.sqrt(np.diag(means.covariance))
-    low, high = (np.sin(np.clip(means.z + side * reach, 0, np.pi / 2)) ** 2 for side in (-1, 1))
+    half = reach(confidence, means.own_freedom) * np.sqrt(np.diag(means.own_covariance))
+    low, high = (np.sin(np.clip(means.z + side * half, 0, np.pi / 2)) ** 2 for side in (-1, 1))
     return [
         Rate(mix, float(rate), min(float(a), float(rate)), max(float(b), float(rate)), int(seeds), means.scenes)
         for mix, rate, a, b, seeds in zip(means.mixes, means.rates, low, high, means.seeds, strict=True)
@@ -82,7 +82,7 @@ def gains(means: Means, confidence: float = 0.95) -> list[Gain]:
     2008, as Newcombe 1998 does for paired counts); that of the ratio in the same way (Donner and Zou 2012).
     """
     every = rates(means, confidence)
-    covariance = means.covariance
+    covariance = means.own_covariance
     found = []
     for i, mix in enumerate(means.mixes):
         j = means.place(mix.n_real, 0) if mix.n_real and mix.n_sim else None
@@ -90,7 +90,12 @@ def gains(means: Means, confidence: float = 0.95) -> list[Gain]:
             continue
         error = math.sqrt(covariance[i, i] + covariance[j, j] - 2 * covariance[i, j])
         score = abs(means.z[i] - means.z[j]) / error
-        p = 2 * float(stats.norm.sf(score) if np.isinf(means.freedom) else stats.t.sf(score, means.freedom))
+        # Satterthwaite's degrees of freedom of a difference (1946).
+        parts = np.array([covariance[i, i], covariance[j, j]])
+        freedom = (
+            parts.sum() ** 2 / (parts**2 / means.own_freedom[[i, j]]).sum() if np.isfinite(means.freedom) else np.inf
+        )
+        p = 2 * float(stats.t.sf(score, freedom))
         correlation = float(covariance[i, j] / math.sqrt(covariance[i, i] * covariance[j, j]))
         mine, alone = every[i], every[j]
         difference = (mine.rate - alone.rate, *_difference(mine, alone, correlation))
@@ -104,11 +109,11 @@ def gains(means: Means, confidence: float = 0.95) -> list[Gain]:
 
 
 def _difference(a: Rate, b: Rate, correlation: float) -> tuple[float, float]:
-    def reach(one: float, other: float) -> float:
+    def together(one: float, other: float) -> float:
         return math.sqrt(max(one**2 - 2 * correlation * one * other + other**2, 0.0))
 
     middle = a.rate - b.rate
-    return middle - reach(a.rate - a.low, b.high - b.rate), middle + reach(a.high - a.rate, b.rate - b.low)
+    return middle - together(a.rate - a.low, b.high - b.rate), middle + together(a.high - a.rate, b.rate - b.low)
 
 
 def _ratio(a: Rate, b: Rate, correlation: float) -> tuple[float, float]:

@@ -6,6 +6,7 @@ from handful import InputError
 from pipelines.studies.laws import POWER, TRANSFER, Law
 from pipelines.studies.noise import angle, means, scene_shares
 from pipelines.studies.planted import Truth, drawn
+from pipelines.studies.results import Table
 
 LAW = Law(POWER, TRANSFER, 1000.0)
 THETA = np.array([0.9, np.log(30), np.log(1.5), np.log(20), 0.6])
@@ -73,3 +74,15 @@ def test_angle_is_unbiased_near_the_ends() -> None:
 def test_a_confidence_that_cannot_be_is_refused() -> None:
     with pytest.raises(InputError, match=r"between 0 and 1, got 95"):
         means(table(0, 0)).quantile(95)
+
+
+def test_only_noisier_mixes_have_a_noise_of_their_own() -> None:
+    calm, noisy = table(0.005, 0.1, number=2), table(0.3, 0.1, number=2)
+    first = calm.mixes[:3]
+    mixed = Table(tuple(b if a.mix in first else a for a, b in zip(calm.cells, noisy.cells, strict=True)))
+    found = means(mixed)
+    assert (found.own_variance >= found.run_variance).all()
+    assert found.own_variance[:3].max() > 2 * found.run_variance
+    np.testing.assert_allclose(found.own_variance[3:], found.run_variance)
+    alike = means(calm)
+    np.testing.assert_allclose(alike.own_covariance, alike.covariance, rtol=0.5)

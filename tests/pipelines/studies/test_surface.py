@@ -31,12 +31,12 @@ ALONE, BLEND = Mix(10, 0, ""), Mix(10, 200, "0.5")
 
 
 def test_a_rate_has_its_interval_from_seeds() -> None:
-    found = means(cells({ALONE: [0.4, 0.5, 0.6], BLEND: [0.7, 0.7, 0.7]}))
+    found = means(cells({ALONE: [0.4, 0.5, 0.6], BLEND: [0.6, 0.5, 0.4]}))
     row = rates(found)[0]
     assert (row.rate, row.seeds, row.scenes) == (0.5, 3, 200)
     # Students's t with 4 degrees of freedom on the pooled spread of arcs, which are half as far apart as rates at 0.5.
     spread = np.arcsin(np.sqrt([0.4, 0.5, 0.6]))
-    error = np.sqrt(spread.var() * 3 / 4 / 3)
+    error = np.sqrt(spread.var(ddof=1) / 3)
     half = stats.t.ppf(0.975, 4) * error
     assert row.high == pytest.approx(np.sin(np.pi / 4 + half) ** 2, abs=0.01)
     assert row.low == pytest.approx(1 - row.high, abs=0.005)
