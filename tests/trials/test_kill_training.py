@@ -30,7 +30,7 @@ def _reached(out: Path) -> int:
 @pytest.mark.trial
 def test_a_training_that_is_killed_at_random_moments_ends_in_the_same_bytes(tmp_path):
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.trials.trainee"])
+    context.set_forkserver_preload(["tests.trials.trainee", "torch.utils.tensorboard", "torch._dynamo"])
 
     def start(out: Path) -> Any:
         process = context.Process(target=trainee.run, args=(str(out),))
