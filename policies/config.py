@@ -286,6 +286,9 @@ def _coerce(hint: Any, value: Any, key: str) -> Any:
         return tuple(_coerce(arguments[0], item, key) for item in value)
     if origin is Literal and isinstance(value, str):
         return value
+    if origin is Literal and isinstance(value, bool) and {"on", "off"} <= set(arguments):
+        # YAML reads these words as truth values.
+        return "on" if value else "off"
     if hint is float and isinstance(value, (int, float)) and not isinstance(value, bool):
         return float(value)
     if hint in (str, bool) and isinstance(value, hint):

@@ -67,3 +67,7 @@ def test_where_the_data_is_makes_no_other_run():
 @pytest.mark.parametrize(("earlier", "now"), [(True, "memory"), (False, "stream")])
 def test_earlier_records_of_where_the_data_is_are_understood(earlier, now):
     assert TrainConfig.from_json({**load_config("tiny").to_json(), "resident": earlier}).resident == now
+
+
+def test_on_and_off_are_words():
+    assert [load_config("tiny", [f"compile={word}"]).compile for word in ("on", "off", "auto")] == ["on", "off", "auto"]
