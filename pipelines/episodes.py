@@ -71,7 +71,21 @@ class EpisodeTable:
                 raise JobError(
                     f"'{path}' has scene {scene} of {domain} {count} times; remove the file and evaluate again"
                 )
-        write_whole(path, "".join(json.dumps(line) + "\n" for line in (settings, *self.rows)).encode())
+        self._settings = settings
+        self._write()
+
+    def _write(self) -> None:
+        lines = "".join(json.dumps(line) + "\n" for line in (self._settings, *self.rows))
+        write_whole(self.path, lines.encode())
+
+    def drop_others(self, domain: str, world: str) -> int:
+        """Forget the rollouts in another world of a domain's name; returns how many there were."""
+        kept = [row for row in self.rows if row["domain"] != domain or row["world"] == world]
+        dropped = len(self.rows) - len(kept)
+        if dropped:
+            self.rows = kept
+            self._write()
+        return dropped
 
     def of(self, domain: str, episodes: int) -> list[dict[str, Any]]:
         """The rows of a domain's first scenes, in their order."""

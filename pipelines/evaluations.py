@@ -105,7 +105,17 @@ def read_evaluations(folders: list[Path]) -> list[Evaluation]:
 
 
 def paired(a: Evaluation, b: Evaluation, domain: str) -> tuple[np.ndarray, np.ndarray] | None:
-    """Outcomes of two policies in the scenes of a domain that both met, in their order; None where seeds differ."""
+    """Outcomes of two policies in the scenes of a domain that both met, in their order; None where seeds differ.
+
+    Raises:
+        InputError: the domain's name stood for another world when one of them was evaluated.
+    """
+    worlds = [{row.get("world") for row in each.rows if row["domain"] == domain} for each in (a, b)]
+    if len(worlds[0] | worlds[1]) > 1:
+        raise InputError(
+            f"'{domain}' was another world when {a.name} was evaluated than for {b.name}; "
+            "evaluate both with one version"
+        )
     if a.settings["seed"] != b.settings["seed"]:
         return None
     first, second = a.successes(domain), b.successes(domain)

@@ -152,6 +152,10 @@ class Evaluator:
         Returns:
             The rows of these scenes, in their order.
         """
+        if others := self.table.drop_others(condition.name, condition.world):
+            self.progress.say(
+                f"note: {others:,} rollouts in {condition.name} were of what it meant in an earlier version; made again"
+            )
         ends = self.table.of(condition.name, episodes)
         missing = sorted(set(range(episodes)) - {end["scene"] for end in ends})
         if not missing:

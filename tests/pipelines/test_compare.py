@@ -221,3 +221,13 @@ def test_pairs_keep_the_order_of_scenes(tmp_path):
     assert first.tolist() == A.astype(bool).tolist()
     assert second.tolist() == B.astype(bool).tolist()
     assert paired(a, b, "twin/dev-0") is None
+
+
+def test_a_domain_that_has_changed_its_meaning_is_not_compared_with_itself(tmp_path):
+    a, b = (read_evaluation(write(tmp_path / name, done)) for name, done in (("a", A), ("b", B)))
+    for row in a.rows:
+        row["world"] = "1f"
+    for row in b.rows:
+        row["world"] = "2e"
+    with pytest.raises(InputError, match="'sim' was another world when a was evaluated than for b"):
+        paired(a, b, "sim")

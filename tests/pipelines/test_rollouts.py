@@ -144,3 +144,14 @@ def test_one_domain_named_twice_is_evaluated_once(trained: Path, whole: Path, tm
     result = rollouts.run(trained, TASK, ["sim", "sim"], 1, tmp_path, 0, ["execute=16"], Reporter(quiet=True))
     assert [row["episodes"] for row in result["results"]] == [1]
     assert read_evaluation(tmp_path).rows == read_evaluation(whole).rows[:1]
+
+
+def test_rollouts_in_what_a_name_meant_before_are_made_again(tmp_path: Path) -> None:
+    path, settings = tmp_path / "episodes.jsonl", {"format": 3}
+    table = EpisodeTable(path, settings)
+    table.add([{"domain": "sim", "scene": i, "world": "old" if i < 2 else "new"} for i in range(3)])
+    table.add([{"domain": "none", "scene": 0, "world": "old"}])
+    assert table.drop_others("sim", "new") == 2
+    assert EpisodeTable(path, settings).rows == table.rows
+    assert [(row["domain"], row["scene"]) for row in table.rows] == [("sim", 2), ("none", 0)]
+    assert table.drop_others("sim", "new") == 0
