@@ -28,6 +28,7 @@ from pipelines.configuration import resolve
 from pipelines.quickstart import QuickstartConfig
 from pipelines.rerender import RenderConfig
 from pipelines.runner import RolloutConfig
+from pipelines.studies.spec import load_spec
 from policies.config import load_config
 from policies.language import Vocabulary
 from policies.model import VLA
@@ -118,6 +119,9 @@ def overrides_fit(verb: str, parsed: dict[str, Any]) -> None:
     given = list(parsed.get("overrides") or ())
     if verb == "train":
         load_config(parsed["preset"] or "tiny", given)
+        return
+    if verb == "study" and not str(parsed["spec"]).endswith(".yaml"):
+        load_spec(str(parsed["spec"]), given)
         return
     kinds = {
         "generate": GenerationConfig,

@@ -222,7 +222,8 @@ def test_each_attempt_at_a_scene_is_told_apart_in_its_provenance() -> None:
     episode, outcome = session.finish("human", "test", {"assistance": []})
     assert outcome is Outcome.TIMED_OUT
     assert (episode.meta.attempts, episode.meta.seeds["attempt"]) == (3, 2)
-    assert episode.meta.extra == {"roles": scene().roles, "level": "D0", "device": "test", "assistance": []}
+    said = {"roles": scene().roles, "level": "D0", "subtasks": ["lift the blue cube"]}
+    assert episode.meta.extra == {**said, "device": "test", "assistance": []}
 
 
 def test_a_command_out_of_reach_is_not_followed() -> None:

@@ -301,7 +301,7 @@ def test_train_takes_several_stores_and_overrides_in_any_order(handful, install,
     assert code == 0
     assert job.called["data"] == ["a.zarr", "b.zarr:2"]
     assert job.called["overrides"] == ["lr=1"]
-    assert (job.called["preset"], job.called["minutes"]) == ("tiny", None)
+    assert (job.called["preset"], job.called["minutes"]) == (None, None)
     assert json.loads(out) == {**TRAINED, "validation": {"a": None}}
 
 

@@ -3,13 +3,11 @@
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from handful import InputError
 from pipelines import quickstart, rollouts
 from pipelines.progress import Reporter
-from pipelines.runner import Condition, Rollout, RolloutConfig
 from policies.policy import Policy
 from scenes.domains import get_domain
 from scenes.scene import draw_scene
@@ -100,20 +98,6 @@ def test_evaluation_never_meets_a_scene_of_generation() -> None:
     workspace, domain = build_workspace("lift"), get_domain("sim")
     drawn = [draw_scene(workspace, domain, name, 0, 0).ledger["poses"] for name in ("generation", "evaluation")]
     assert drawn[0] != drawn[1]
-
-
-def test_an_arm_at_rest_stays_at_rest(finished: tuple[Path, dict]) -> None:
-    workspace = build_workspace("lift")
-    policy = Policy.load(finished[0] / "training")
-    batch = Rollout(Condition(workspace, get_domain("sim"), "sim"), policy, [0, 1], 0, RolloutConfig(batch=2))
-    batch.command = np.tile(workspace.embodiment.home, (2, 1))
-    chunk = np.zeros((2, 16, 8))
-    chunk[:, :, :7] = workspace.embodiment.home
-    chunk[0, :, 0] += 0.002  # about a millimetre at the tool
-    chunk[1, :, 0] += 0.1
-    moved = batch._at_rest(batch.lanes, chunk.copy())
-    np.testing.assert_array_equal(moved[0, :, :7], chunk[1, :, :7] - [0.1, 0, 0, 0, 0, 0, 0])
-    np.testing.assert_array_equal(moved[1], chunk[1])
 
 
 @pytest.mark.parametrize(

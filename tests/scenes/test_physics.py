@@ -34,7 +34,9 @@ def test_a_ledger_stored_as_json_rebuilds_identical_fields(preset: Randomization
     for key in range(5):
         ledger = drawn(preset, workspace, key)
         first, again = fields(ledger, workspace), fields(json.loads(json.dumps(ledger)), workspace)
-        assert tuple(first) == tuple(again) == FIELDS
+        # What few worlds change is a field only there.
+        assert tuple(first) == tuple(again)
+        assert tuple(first)[: len(FIELDS)] == FIELDS
         for name in first:
             np.testing.assert_array_equal(first[name], again[name])
 
