@@ -251,7 +251,10 @@ def _check_source(dataset: Dataset, out: Path, stores: list[Path]) -> None:
     if not len(dataset):
         raise InputError(f"'{path}' holds no episodes")
     if dataset.sealed_episodes is None:
-        raise InputError(f"'{path}' is unfinished, so what it will hold is not settled; finish it first")
+        raise InputError(
+            f"'{path}' is unfinished, so what it will hold is not settled; finish it, or take what a recording holds "
+            f'now: handful data filter {path} --where "length > 0" --out VIEW'
+        )
     keys = dataset.keys()
     needed = {"states": "state" in keys, "values of the scenes' models": any(_model_keys(dataset))}
     missing = [what for what, there in needed.items() if not there]
