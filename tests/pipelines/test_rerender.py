@@ -245,7 +245,7 @@ def test_what_cannot_be_drawn_is_refused_before_anything_is_made(
         render(tmp_path / "nothing", out)
     unfinished = Store.create(tmp_path / "unfinished", {"kind": "test"})
     unfinished.commit(0, [generated.episode(0)], generated.scene_records()[:1])
-    with pytest.raises(InputError, match=r"is unfinished, so what it will hold is not settled; finish it, or take.*handful data filter"):
+    with pytest.raises(InputError, match=r"is unfinished, .* finish it, or take what .* handful data filter"):
         render(unfinished.path, out)
     assert not out.exists()
 
