@@ -23,6 +23,7 @@ class Planted:
     made: int = 0
 
     def __init__(self, condition, policy, indices, seed, config) -> None:
+        self.world = condition.world
         self.indices, self.second = indices, policy.record["config"]["seed"] == 1
         Planted.made += len(indices)
 
@@ -30,6 +31,7 @@ class Planted:
         return [
             {
                 "domain": "sim",
+                "world": self.world,
                 "task": TASK,
                 "seed": 0,
                 "scene": i,

@@ -103,6 +103,11 @@ def until(page: Any, holds: Callable[[dict[str, Any]], bool], seconds: float = 3
 
 def open_page(page: Any, address: str) -> None:
     page.goto(address)
+    ready(page)
+
+
+def ready(page: Any) -> None:
+    """Wait until the page takes keys."""
     wait(page, "document.body.dataset.role === 'operator' && document.body.dataset.state === 'ready'")
 
 
@@ -176,6 +181,7 @@ def test_from_key_presses_to_a_generated_data_set(
         wait(page, "!document.getElementById('replay').open")
 
         assert "scene 1" in page.text_content("#scene")
+        ready(page)
         page.keyboard.down("q")
         until(page, lambda seen: seen["steps"] > 10)
         page.keyboard.up("q")
