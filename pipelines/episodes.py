@@ -1,17 +1,14 @@
 """The table of an evaluation: a row per rollout, written as they end, read again by whoever resumes or compares."""
 
 import csv
-import fcntl
 import io
 import json
-import os
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from handful import InputError, JobError
+from handful import JobError
 from pipelines.metrics.success import stage_progress
 from pipelines.statistics import wilson_interval
 from policies.execution import REASONS
@@ -110,26 +107,6 @@ def csv_text(rows: Sequence[Mapping[str, Any]]) -> str:
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue()
-
-
-@contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """Keep a second evaluation out of a folder: both would add the same rollouts to its table.
-
-    Raises:
-        InputError: another one is at work there.
-    """
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise InputError(
-                f"another evaluation into '{folder}' is under way; wait for it, or give another --out"
-            ) from None
-        yield
-    finally:
-        os.close(handle)
 
 
 def summary(domain: str, task: str, stages: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -1,10 +1,6 @@
 """`handful record`: seed demonstrations through a teleoperation device, into a store that can be continued."""
 
-import fcntl
-import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +10,7 @@ from generators.scripted import ScriptedOperator
 from generators.teleoperation import Limits, record
 from handful import InputError, JobError, __version__, random_stream, unknown_name
 from pipelines.configuration import resolve, to_plain
+from pipelines.locks import alone
 from pipelines.progress import Reporter
 from scenes.domains import Domain, get_domain
 from scenes.outcome import Outcome
@@ -95,7 +92,9 @@ def run(
 
         access = Access.of(host or "127.0.0.1", PORT if port is None else port)
         store = Store.create(out, plan)
-        with _alone(store), progress(f"record {task}", episodes, resumed=len(store)) as bar:
+        # What a person did cannot be done again, so none of it may be lost.
+        refusal = f"another recording to '{store.path}' is under way; end it, or give another path"
+        with alone(store.path, refusal), progress(f"record {task}", episodes, resumed=len(store)) as bar:
             _by_hand(store, workspace, drawn_from, seed, limits, episodes, access, resolution or RESOLUTION, bar.update)
     else:
         store = Store.create(out, plan)
@@ -152,23 +151,3 @@ def _by_hand(
         print(line, file=sys.stderr, flush=True)
 
     operate(Plan(workspace, domain, seed, limits, episodes, BROWSER), store, access, resolution, say, update)
-
-
-@contextmanager
-def _alone(store: Store) -> Iterator[None]:
-    """Keep a second recording out of the store: what a person did cannot be done again, so none may be lost.
-
-    Raises:
-        InputError: somebody else records to it.
-    """
-    folder = os.open(store.path, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise InputError(
-                f"another recording to '{store.path}' is under way; end it, or give another path"
-            ) from None
-        yield
-    finally:
-        os.close(folder)

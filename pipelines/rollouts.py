@@ -14,8 +14,9 @@ import mujoco
 from handful import InputError
 from pipelines.clips import save_videos
 from pipelines.configuration import resolve, to_plain
-from pipelines.episodes import HELD, TABLE, EpisodeTable, alone, summary
+from pipelines.episodes import HELD, TABLE, EpisodeTable, summary
 from pipelines.leaks import scene_leaks, training_leaks
+from pipelines.locks import alone
 from pipelines.measures import stage_names
 from pipelines.progress import Reporter
 from pipelines.runner import Condition, Rollout, RolloutConfig
@@ -122,7 +123,9 @@ class Evaluator:
             JobError: what is there is damaged.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._lock = alone(self.folder)
+        # Both would add the same rollouts to the table.
+        refusal = f"another evaluation into '{self.folder}' is under way; wait for it, or give another --out"
+        self._lock = alone(self.folder, refusal)
         self._lock.__enter__()
         try:
             (self.folder / "videos").mkdir(exist_ok=True)

@@ -9,23 +9,22 @@ DIR/cells/<digest>/       a run of training, named by all that decides it:
     result.json           written last; failed.json instead, with the reason, where it went wrong
 """
 
-import fcntl
 import json
-import os
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from handful import HandfulError, InputError, JobError
+from handful import HandfulError, JobError
 from pipelines.configuration import to_plain
 from pipelines.executors import run_tasks
 from pipelines.faults import Failure, Limits, Queue
+from pipelines.locks import alone
 from pipelines.progress import Reporter
 from pipelines.rollouts import Evaluator, plain_conditions
 from pipelines.runner import RolloutConfig
@@ -106,7 +105,8 @@ def run_cells(
     Raises:
         InputError: another process works on the study.
     """
-    with alone(folder):
+    folder.mkdir(parents=True, exist_ok=True)
+    with alone(folder, f"another process works on the study in '{folder}'; wait for it, or give another --out"):
         jobs = jobs_of(spec, cells, sources, folder)
         known = {digest: record for digest, job in jobs.items() if (record := finished(job)) is not None}
         queue: Queue = deque((digest, job) for digest, job in jobs.items() if digest not in known)
@@ -270,24 +270,3 @@ def _precise(evaluation: Evaluation, successes: Sequence[bool]) -> bool:
 def _note(path: Path, record: dict[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, (json.dumps(record, indent=1) + "\n").encode())
-
-
-@contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """Keep a second process from working on the same cells.
-
-    Raises:
-        InputError: another one does.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise InputError(
-                f"another process works on the study in '{folder}'; wait for it, or give another --out"
-            ) from None
-        yield
-    finally:
-        os.close(handle)

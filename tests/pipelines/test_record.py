@@ -66,10 +66,15 @@ def test_a_device_that_never_succeeds_ends_with_the_count(tmp_path, monkeypatch)
     assert [r["outcome"] for r in Store.open(tmp_path / "s").scene_records()] == ["grasp_missed"] * 2
 
 
-def test_two_people_cannot_record_to_one_store(tmp_path):
-    with record._alone(Store.create(tmp_path / "s", {"kind": "recording"})):
-        again = Store.create(tmp_path / "s", {"kind": "recording"})
-        with pytest.raises(InputError, match=r"another recording to '.*' is under way"), record._alone(again):
-            pass
-    with record._alone(again):
-        pass
+def test_two_people_cannot_record_to_one_store(tmp_path, monkeypatch):
+    refused = []
+
+    def meanwhile(*_):
+        with pytest.raises(InputError, match=r"another recording to '.*' is under way"):
+            run(tmp_path / "s", device="browser")
+        refused.append(True)
+
+    monkeypatch.setattr(record, "_by_hand", meanwhile)
+    run(tmp_path / "s", device="browser")
+    run(tmp_path / "s", device="browser")
+    assert len(refused) == 2

@@ -9,8 +9,9 @@ import pytest
 from handful import InputError, JobError
 from pipelines import rollouts
 from pipelines.compare import run as compare
-from pipelines.episodes import EpisodeTable, alone, summary
+from pipelines.episodes import EpisodeTable, summary
 from pipelines.evaluations import read_evaluation
+from pipelines.locks import alone
 from pipelines.progress import Reporter
 from scenes.task import get_task
 from tests.pipelines.tiny_policy import TASK, evaluate, policy_run
@@ -82,7 +83,7 @@ def test_other_sentences_ask_for_the_same_in_the_same_worlds(trained: Path, whol
 
 
 def test_a_second_evaluation_into_the_same_folder_is_refused(trained: Path, tmp_path: Path) -> None:
-    with alone(tmp_path), pytest.raises(InputError, match=r"another evaluation into .* is under way"):
+    with alone(tmp_path, ""), pytest.raises(InputError, match=r"another evaluation into .* is under way"):
         evaluate(trained, tmp_path)
 
 

@@ -1,7 +1,6 @@
 """A study from its specification to its page: every run made once, failures told, sittings that follow each other."""
 
 import json
-import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import numpy as np
 import pytest
 
 from handful import InputError, JobError
+from pipelines.locks import alone
 from pipelines.progress import Reporter
 from pipelines.studies import execution, study
 from pipelines.studies.results import read_csv, read_jsonl
@@ -176,22 +176,10 @@ def test_an_evaluation_stops_once_the_rate_is_known(tmp_path: Path) -> None:
 
 
 def test_two_processes_do_not_work_on_one_study(tmp_path: Path) -> None:
-    held, over = threading.Event(), threading.Event()
-
-    def hold() -> None:
-        with execution.alone(tmp_path):
-            held.set()
-            over.wait(30)
-
-    thread = threading.Thread(target=hold)
-    thread.start()
-    held.wait(30)
-    try:
-        with pytest.raises(InputError, match="another process works on the study"), execution.alone(tmp_path):
-            pass
-    finally:
-        over.set()
-        thread.join()
+    spec = small.spec(tmp_path, grid={"n_real": [2], "n_sim": [0]}, evaluation=OFFLINE)
+    (tmp_path / "out").mkdir()
+    with alone(tmp_path / "out", ""), pytest.raises(InputError, match="another process works on the study"):
+        execution.run_cells(spec, [], {}, tmp_path / "out", 1, None, Reporter(quiet=True))
 
 
 def test_a_damaged_result_is_named(tmp_path: Path) -> None:
