@@ -16,7 +16,6 @@ analyses what is there.
 """
 
 import argparse
-import csv
 import dataclasses
 import itertools
 import json
@@ -35,6 +34,7 @@ from pipelines.metrics.results import Results
 from pipelines.metrics.uncertainty import METRICS, uncertainty
 from pipelines.progress import Reporter
 from pipelines.terminal import plain
+from scenes.domains import get_domain
 from trajectories.canonical import write_whole
 
 SIMULATORS = ("none", "sim", "wide")
@@ -108,6 +108,8 @@ class Study:
             if not path.is_file():
                 return None
             rows = json.loads(path.read_text())["results"]
+            # What was measured in another world of the same name is measured again.
+            rows = [row for row in rows if row.get("world") == get_domain(row["domain"]).world]
             found |= {row["domain"]: (row["successes"], row["episodes"]) for row in rows}
             if any(found.get(domain, (0, 0))[1] < episodes for domain in domains):
                 return None
@@ -210,15 +212,6 @@ def _write(path: Path, rows: Sequence[tuple[str, str, str, int, int]]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     lines = [",".join(_COLUMNS), *(",".join(map(str, row)) for row in rows)]
     write_whole(path, ("\n".join(lines) + "\n").encode())
-
-
-def read_cells(path: Path) -> list[tuple[str, str, str, int, int]]:
-    """The lines of a table that a study wrote."""
-    with path.open(newline="") as file:
-        return [
-            (row["task"], row["policy"], row["domain"], int(row["successes"]), int(row["episodes"]))
-            for row in csv.DictReader(file)
-        ]
 
 
 def analysed(

@@ -123,6 +123,7 @@ def summary(domain: str, task: str, stages: Sequence[str], rows: Sequence[Mappin
     mean, shares = stage_progress([row["stage"] for row in rows], len(stages))
     return {
         "domain": domain,
+        "world": rows[0].get("world"),
         "task": task,
         "successes": successes,
         "episodes": n,

@@ -155,7 +155,7 @@ class Evaluator:
         Returns:
             The rows of these scenes, in their order.
         """
-        if others := self.table.drop_others(condition.name, condition.world):
+        if others := self.table.drop_others(condition.name, condition.domain.world):
             self.progress.say(
                 f"note: {others:,} rollouts in {condition.name} were of what it meant in an earlier version; made again"
             )

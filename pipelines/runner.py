@@ -22,7 +22,6 @@ from scenes.task import Sentences, Task
 from scenes.workspace import Workspace
 from sim.batch import BatchSim
 from sim.rendering import FrameRenderer
-from trajectories.canonical import canonical_json, sha256
 from trajectories.photometric import Photometric
 
 
@@ -106,11 +105,6 @@ class Condition:
     sentences: Sentences = "sentences"
     asked_in: Workspace | None = None
     swapped: bool = False
-
-    @property
-    def world(self) -> str:
-        """Digest of what the domain's scenes are drawn from: the same name may come to mean another world."""
-        return sha256(canonical_json(self.domain.randomization.to_plain(), "domain"))[:16]
 
     @property
     def name(self) -> str:
@@ -268,7 +262,7 @@ class Rollout:
         assert outcome is not None  # give_up settles it
         return {
             "domain": self.condition.name,
-            "world": self.condition.world,
+            "world": self.condition.domain.world,
             "task": self.workspace.task.name,
             # Of these three all its random streams follow.
             "namespace": scene.namespace,

@@ -33,10 +33,6 @@ class Draws:
     noise: Tensor  # (B, F, H, A) standard normal
     time: Tensor  # (B, F) flow times
 
-    def to(self, device: torch.device) -> "Draws":
-        """The same on a device."""
-        return Draws(self.noise.to(device), self.time.to(device))
-
 
 class Head(Protocol):
     """One way to learn actions and to make them."""

@@ -24,6 +24,7 @@ from policies.prefix import KeypointPrefix, Observation, Prefix
 from policies.samples import Sample
 from policies.sizes import Interface, ModelConfig
 from policies.stage import Stage, StageHead
+from policies.tensors import to_device
 
 # The order in which initial weights are drawn, by the start of their names; all others follow. A seed keeps its weights
 # while modules move and optional ones come and go.
@@ -183,7 +184,7 @@ class VLA(nn.Module):
 
         It compares the same head at different steps or on different data. Different heads measure different things.
         """
-        draws = self.head.validation_draws(sample.actions, generator, times).to(sample.actions.device)
+        draws = to_device(self.head.validation_draws(sample.actions, generator, times), sample.actions.device)
         return self._head_loss(self.encode(observation), sample, draws)
 
     def _head_loss(self, context: Context, sample: Sample, draws: Draws) -> Tensor:

@@ -13,7 +13,6 @@ from policies.language import Vocabulary
 from policies.normalisation import Normaliser
 from policies.stage import Subtasks
 from policies.statistics import RobotStatistics, rows_of
-from policies.tensors import take_rows, to_device
 
 
 @dataclass
@@ -32,14 +31,6 @@ class Sample:
     progress: Tensor  # (B,) float32, share of the episode that is over
     # With a history, images are (B, T, H, W, 3) and proprio (B, T, P), the oldest first; which are of the episode.
     history_mask: Tensor | None = None  # (B, T) bool
-
-    def to(self, device: torch.device) -> "Sample":
-        """The same on a device."""
-        return to_device(self, device)
-
-    def rows(self, rows: slice) -> "Sample":
-        """Some of its rows."""
-        return take_rows(self, rows)
 
 
 @dataclass(frozen=True)

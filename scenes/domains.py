@@ -6,6 +6,8 @@ outside what `sim` draws; `scenes.twins` has a population of them. Nothing measu
 real world, and everything that prints it says "surrogate reality".
 """
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -39,6 +41,12 @@ class Domain:
 
     name: str
     randomization: Randomization
+
+    @property
+    def world(self) -> str:
+        """Digest of what its scenes are drawn from: the same name may come to mean another world."""
+        plain = json.dumps(self.randomization.to_plain(), sort_keys=True)
+        return hashlib.sha256(plain.encode()).hexdigest()[:16]
 
     @property
     def sensor(self) -> SensorNoise:

@@ -17,7 +17,7 @@ import numpy as np
 from handful import JobError
 from trajectories.device import DeviceImages
 from trajectories.runs import Runs
-from trajectories.sources import SOURCE_SPAN, OpenSource, WindowSpec, features, number_keys, widest
+from trajectories.sources import SOURCE_SPAN, OpenSource, WindowSpec, features, widest
 
 NUMBERS = ("proprio", "action", "action_tool")
 # Rows of numbers that are read at once.
@@ -227,8 +227,7 @@ class Shelf:
         if camera is not None:
             self._images[camera].put(position, source.store.read_run(episode, f"images/{camera}", start, stop))
             return
-        keys = number_keys(source.store, self._spec)
-        raw = {key: source.store.read_run(episode, key, start, stop) for key in keys}
+        raw = {key: source.store.read_run(episode, key, start, stop) for key in source.number_keys}
         for key, rows in raw.items():
             if not np.isfinite(rows).all():
                 raise _not_finite(source, key, low + int(np.argmin(np.isfinite(rows).reshape(len(rows), -1).all(1))))

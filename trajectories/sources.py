@@ -129,6 +129,8 @@ class OpenSource:
     last_share: float
     store: Dataset = field(repr=False)
     index: Index = field(repr=False)
+    # Keys that the numbers of a sample are made of.
+    number_keys: tuple[str, ...]
     # Whether each episode is held out for validation, (episodes,).
     held_out: np.ndarray = field(repr=False)
     # Steps that are read together, a multiple of what is stored together.
@@ -266,14 +268,14 @@ def _open(source: Source, first: float, last: float, number: int, spec: WindowSp
     held_out = hold_out(index, spec.validation_fraction)
     rows = _block_rows(store, spec)
     # Between parts there is more room than is ever bridged to read two runs of rows as one.
-    keys = (*number_keys(store, spec), *(f"images/{camera}" for camera in spec.cameras))
-    room = max(store.chunk_rows(key) for key in keys)
+    numbers = _number_keys(store, spec)
+    room = max(store.chunk_rows(key) for key in (*numbers, *(f"images/{camera}" for camera in spec.cameras)))
     address = addresses(index.part, index.first, index.length, rows, room) + number * SOURCE_SPAN
     by_address = np.argsort(address, kind="stable")
-    return OpenSource(source.path, first, last, store, index, held_out, rows, address, by_address)
+    return OpenSource(source.path, first, last, store, index, numbers, held_out, rows, address, by_address)
 
 
-def number_keys(store: Dataset, spec: WindowSpec) -> tuple[str, ...]:
+def _number_keys(store: Dataset, spec: WindowSpec) -> tuple[str, ...]:
     """`spec.number_keys` as a store has them: imported data has no tool poses but those of what was meant."""
     known = _AIMS["executed"] in set(store.keys())
     return tuple(_AIMS["intended"] if key == _AIMS["executed"] and not known else key for key in spec.number_keys)
@@ -322,7 +324,7 @@ def features(raw: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Recorded numbers of T steps as they are learnt from.
 
     Args:
-        raw: `number_keys` -> rows.
+        raw: `OpenSource.number_keys` -> rows, in their order.
 
     Returns:
         float32 arrays: `proprio` (T, J + 10): joints [rad], gripper opening, tool position [m], 6-D rotation;

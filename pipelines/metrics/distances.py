@@ -92,11 +92,6 @@ class TwoSample:
     # Held-out images of each set.
     held_out: tuple[int, int]
 
-    @property
-    def proxy_distance(self) -> float:
-        """Proxy A-distance 2 (1 - 2 error) (Ben-David et al. 2007): 0 not told apart, 2 always."""
-        return 2 * (1 - 2 * min(1 - self.accuracy, 0.5))
-
 
 def two_sample(a: np.ndarray, b: np.ndarray, rng: np.random.Generator, penalty: float = 1.0) -> TwoSample:
     """Classifier two-sample test (Lopez-Paz and Oquab 2017) with logistic regression.

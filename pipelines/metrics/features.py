@@ -130,10 +130,12 @@ def prefix_features(policy: "Policy", batch: Mapping[str, Any]) -> np.ndarray:
     """
     import torch
 
+    from policies.tensors import take_rows
+
     sample = policy.preparer.prepare({**batch, "domain": [""] * len(batch["domain"])})
     with torch.inference_mode():
         parts = [
-            policy.network.encode(observed(policy, sample.rows(slice(start, start + policy.batch_size)))).summary
+            policy.network.encode(observed(policy, take_rows(sample, slice(start, start + policy.batch_size)))).summary
             for start in range(0, len(sample.words), policy.batch_size)
         ]
     return torch.cat(parts).double().numpy()

@@ -36,6 +36,7 @@ from pipelines.studies.spec import Evaluation, StudySpec
 from policies.config import TrainConfig
 from policies.policy import Policy
 from policies.train import train
+from scenes.domains import get_domain
 from scenes.outcome import Outcome
 from trajectories import open_dataset
 from trajectories.canonical import write_whole
@@ -84,7 +85,9 @@ class CellJob:
         ours = {n: v for n, v in to_plain(self.rollouts).items() if n not in ("batch", "threads", "videos")}
         rollouts = {name: value for name, value in ours.items() if value != usual[name]}
         held_out = None if self.held_out is None else asdict(self.held_out)
-        plain: dict[str, Any] = json.loads(json.dumps({**settings, "rollouts": rollouts, "held_out": held_out}))
+        worlds = {name: get_domain(name).world for name in self.evaluation.domains}
+        more = {"worlds": worlds, "rollouts": rollouts, "held_out": held_out}
+        plain: dict[str, Any] = json.loads(json.dumps({**settings, **more}))
         return plain
 
 

@@ -23,7 +23,7 @@ class Planted:
     made: int = 0
 
     def __init__(self, condition, policy, indices, seed, config) -> None:
-        self.world = condition.world
+        self.world = condition.domain.world
         self.indices, self.second = indices, policy.record["config"]["seed"] == 1
         Planted.made += len(indices)
 

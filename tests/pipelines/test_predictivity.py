@@ -1,5 +1,6 @@
 """The study of predictivity: what is analysed, and that a stopped study goes on with what is missing and no more."""
 
+import csv
 import json
 import math
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 from benchmarks import predictivity
 from pipelines.metrics import mean_maximum_rank_violation, pearson
+from scenes.domains import get_domain
 
 TWINS = ("twin/test-0", "twin/test-1")
 # Successes of four policies, of 50 each.
@@ -56,7 +58,12 @@ def test_a_stopped_study_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
             raise KeyboardInterrupt
         out.mkdir(parents=True, exist_ok=True)
         rows = [
-            {"domain": d, "successes": sum(map(ord, out.parent.name)) % (episodes + 1), "episodes": episodes}
+            {
+                "domain": d,
+                "world": get_domain(d).world,
+                "successes": sum(map(ord, out.parent.name)) % (episodes + 1),
+                "episodes": episodes,
+            }
             for d in domains
         ]
         (out / "results.json").write_text(json.dumps({"results": rows}))
@@ -70,15 +77,18 @@ def test_a_stopped_study_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert found["policies_left"] == 0
     # The policy that was stopped is asked for both its parts again; the job itself then has nothing to do for one.
     assert [name for name in done if name.startswith("none-")] == ["none-2-flow/simulators", "none-2-flow/twins"]
-    rows = predictivity.read_cells(tmp_path / "cells.csv")
+    with (tmp_path / "cells.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
     assert len(rows) == 3 * 4
-    assert [
-        dict(zip(("task", "policy", "domain", "successes", "episodes"), row, strict=True)) for row in rows
-    ] == found["cells"]
+    assert rows == [{name: str(value) for name, value in cell.items()} for cell in found["cells"]]
     count = len(done)
     again = predictivity.measure(False, tmp_path)
     assert len(done) == count
     assert again == found
+    path = tmp_path / "lift" / "none-2-flow" / "twins" / "results.json"
+    path.write_text(path.read_text().replace(get_domain("twin/test-0").world, "as it was before"))
+    assert predictivity.measure(False, tmp_path) == found
+    assert done[count:] == ["none-2-flow/simulators", "none-2-flow/twins"]
 
 
 def test_nothing_is_begun_after_the_time_is_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,7 @@ from pipelines.studies import execution, study
 from pipelines.studies.results import read_csv, read_jsonl
 from pipelines.studies.spec import StudySpec, load_spec
 from policies.policy import Policy
+from scenes.domains import get_domain
 from tests.pipelines.studies import small
 from trajectories import open_dataset
 
@@ -134,6 +135,12 @@ def test_more_episodes_are_rolled_out_without_training_again(tmp_path: Path) -> 
     one, three = (done(spec, tmp_path / "out")["cells"][0] for spec in (few, more))
     assert one["checkpoint"] == three["checkpoint"]
     assert (one["domains"]["sim"]["episodes"], three["domains"]["sim"]["episodes"]) == (1, 3)
+    # Measured when the domain's name stood for another world: measured again, not counted.
+    (path,) = (tmp_path / "out").glob("cells/*/result.json")
+    current = path.read_text()
+    path.write_text(current.replace(get_domain("sim").world, "as it was before"))
+    done(more, tmp_path / "out")
+    assert json.loads(path.read_text())["measured_by"] == json.loads(current)["measured_by"]
 
 
 def test_a_cell_that_fails_is_told_and_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
