@@ -1,6 +1,6 @@
 """Milliseconds from a look to its chunk of actions, and by how much a 50 Hz loop beside it is ever late.
 
-    python benchmarks/latency.py [--long] [--preset small] [--device cpu] [--threads 2] [--at-once]
+    python benchmarks/latency.py [--long] [--preset small] [--device cpu] [--threads 2]
 
 Prints one JSON object: `value` the 95th percentile of what one decision takes, from two cameras' images to joint
 targets: normalising, the network at its Euler steps, smoothing, inverse kinematics; `limit` the milliseconds of its
@@ -97,9 +97,7 @@ def loop_beside(decide: Callable[[dict[str, Any], np.ndarray], np.ndarray], poli
     }
 
 
-def measure(
-    long: bool, preset: str = "small", device: str = "cpu", threads: int = 2, at_once: bool = False
-) -> dict[str, Any]:
+def measure(long: bool, preset: str = "small", device: str = "cpu", threads: int = 2) -> dict[str, Any]:
     """Decide again and again, then beside a loop.
 
     Args:
@@ -107,12 +105,11 @@ def measure(
         preset: of the policy.
         device: "cpu" or "cuda".
         threads: on a processor.
-        at_once: solve the joint angles of a chunk at once, see `pipelines.deciding`.
     """
     prepare_process(threads)
     where = resolve_device(device)
     policy, rng = make_policy(preset, where), np.random.default_rng(0)
-    decider = Decider(policy, PANDA, at_once=at_once)
+    decider = Decider(policy, PANDA)
 
     def decide(seen: dict[str, Any], command: np.ndarray) -> np.ndarray:
         noise = rng.standard_normal((1, *decider.noise_shape), dtype=np.float32)
@@ -136,7 +133,6 @@ def measure(
         "preset": preset,
         "device": device if where.type == "cpu" else torch.cuda.get_device_name(),
         "threads": threads,
-        "at_once": at_once,
         "value": value,
         "limit": limit,
         "ratio": value / limit,
@@ -158,9 +154,8 @@ def main() -> None:
     parser.add_argument("--preset", default="small")
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--at-once", action="store_true", help="solve the joint angles of a chunk at once")
     chosen = parser.parse_args()
-    print(json.dumps(measure(chosen.long, chosen.preset, chosen.device, chosen.threads, chosen.at_once)))
+    print(json.dumps(measure(chosen.long, chosen.preset, chosen.device, chosen.threads)))
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import numpy as np
 from policies.limits import JointLimits
 from policies.policy import Policy
 from sim.embodiment import Embodiment
-from sim.kinematics import solve_inverse
+from sim.tracking import Tracker
 from trajectories.poses import pose_features
 
 
@@ -19,8 +19,6 @@ class Decider:
         robot: the robot; one that the policy was trained on.
         domain: name of the domain that the policy is told; None leaves it open.
         rest: a chunk that leads less far than this from the command in force, on average, is not carried out [m].
-        at_once: solve the joint angles of all of a chunk's tool poses from those measured, which is some five times
-            quicker for one arm; else each from the one before, which keeps a redundant arm's elbow closer to its way.
     """
 
     def __init__(
@@ -29,9 +27,9 @@ class Decider:
         robot: Embodiment,
         domain: str | None = None,
         rest: float = 0.012,
-        at_once: bool = False,
     ) -> None:
-        self.policy, self.robot, self.domain, self.rest, self.at_once = policy, robot, domain, rest, at_once
+        self.policy, self.robot, self.domain, self.rest = policy, robot, domain, rest
+        self._track = Tracker(robot.chain)
 
     @property
     def noise_shape(self) -> tuple[int, int]:
@@ -84,20 +82,7 @@ class Decider:
 
     def _to_joints(self, joints: np.ndarray, actions: np.ndarray) -> np.ndarray:
         """Joint targets (n, horizon, J + 1) of tool-pose actions (n, horizon, 8), for arms at (n, J)."""
-        chain, (n, horizon) = self.robot.chain, actions.shape[:2]
-        result = np.empty((n, horizon, len(self.robot.joints) + 1))
-        result[..., -1] = actions[..., 7]
-        poses = actions[..., :7].astype(float)
-        if self.at_once:
-            start = np.repeat(joints, horizon, axis=0)
-            solved = solve_inverse(chain, poses.reshape(n * horizon, 7), start, start)
-            result[..., :-1] = solved.q.reshape(n, horizon, -1)
-            return result
-        current = joints
-        for t in range(horizon):
-            current = solve_inverse(chain, poses[:, t], current, current).q
-            result[:, t, :-1] = current
-        return result
+        return np.concatenate([self._track(actions[..., :7].astype(float), joints), actions[..., 7:]], axis=-1)
 
 
 def joint_limits(robot: Embodiment, acceleration: float = 0.0) -> JointLimits:

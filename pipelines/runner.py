@@ -48,8 +48,6 @@ class RolloutConfig:
     # A chunk that leads less far than this from the last command, on average, is not carried out [m]: an arm at rest
     # stays at rest. The gripper obeys all the same.
     rest: float = 0.012
-    # Whether the joints of all tool poses of a chunk are solved from those measured; else each from the one before.
-    at_once: bool = False
     # Whether the policy is told the domain it is in; a domain it never saw is never told.
     tell_domain: bool = True
     # How strongly that domain is meant: 1 as trained, more exaggerates what it changes, 0 leaves it open.
@@ -178,7 +176,7 @@ class Rollout:
                 f"it knows: {', '.join(known)}"
             )
         told = condition.told if config.tell_domain and condition.told in known else None
-        self.decider = Decider(policy, workspace.embodiment, told, config.rest, config.at_once)
+        self.decider = Decider(policy, workspace.embodiment, told, config.rest)
         self.states: list[list[np.ndarray]] = [[] for _ in scenes]
         # Joints and opening (J + 1,) measured in each control step, for policies that look back.
         self._measured: list[list[np.ndarray]] = [[] for _ in scenes]

@@ -1,9 +1,8 @@
-"""From tool poses to joint targets: solved in turn or at once, the tool goes the same way."""
+"""From tool poses to joint targets: the tool goes where the policy leads it."""
 
 from typing import Any
 
 import numpy as np
-import pytest
 
 from pipelines.deciding import Decider, joint_limits
 from sim.panda import PANDA
@@ -29,16 +28,15 @@ class Sketch:
         return actions
 
 
-def decide(policy: Sketch, **options: Any) -> np.ndarray:
+def decide(policy: Sketch) -> np.ndarray:
     joints = PANDA.home + np.array([0, 0.1, -0.05])[:, None]
     noise = np.zeros((3, HORIZON, 10), np.float32)
-    decider = Decider(policy, PANDA, **options)  # type: ignore[arg-type]
+    decider = Decider(policy, PANDA)  # type: ignore[arg-type]
     return decider({}, joints, np.ones(3), ["lift it"] * 3, joints, noise)
 
 
-@pytest.mark.parametrize("at_once", [False, True])
-def test_the_tool_goes_where_the_policy_leads_it(at_once: bool) -> None:
-    chunk = decide(Sketch(), at_once=at_once)
+def test_the_tool_goes_where_the_policy_leads_it() -> None:
+    chunk = decide(Sketch())
     joints = PANDA.home + np.array([0, 0.1, -0.05])[:, None]
     start, reached = PANDA.chain.forward(joints), PANDA.chain.forward(chunk[..., :-1])
     np.testing.assert_allclose(
@@ -47,10 +45,6 @@ def test_the_tool_goes_where_the_policy_leads_it(at_once: bool) -> None:
     np.testing.assert_allclose(reached[..., [0, 2]], np.repeat(start[:, None, [0, 2]], 16, 1), atol=1e-4)
     assert (chunk[..., -1] == 0.3).all()
     assert np.abs(np.diff(chunk[..., :-1], axis=1)).max() < 0.05
-
-
-def test_solved_at_once_joints_stay_near_those_solved_in_turn() -> None:
-    np.testing.assert_allclose(decide(Sketch(), at_once=True), decide(Sketch()), atol=0.02)
 
 
 def test_a_spoilt_row_is_nan_and_spoils_no_other() -> None:
