@@ -22,9 +22,11 @@ from PIL import Image
 from handful import InputError
 from trajectories import lerobot as layout
 from trajectories.canonical import canonical_json, file_sha256, sha256
+from trajectories.importers.conversion import convert
 from trajectories.importers.filling import anywhere, check_episodes, fill_store
+from trajectories.importers.fitting import check, offers
 from trajectories.importers.lerobot_files import Info, Place, read_info, read_places, read_rows
-from trajectories.importers.mapping import Forward, Mapping, check, convert, offers
+from trajectories.importers.mapping import Forward, Mapping
 from trajectories.importers.metadata import checked_meta
 from trajectories.importers.rehearsal import rehearse
 from trajectories.schema import Episode, EpisodeMeta, lookup

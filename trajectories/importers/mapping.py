@@ -2,9 +2,9 @@
 
 Formats carry arrays under names that everybody chooses anew, so a person says once, in a short file, what each one is.
 Nothing is guessed: a feature that is missing, too wide or too narrow, a rate that differs or a pose without a frame is
-refused by name, before anything is written. `convert` then turns the features of one episode into the arrays of the
-episode record. What the mapping itself has to derive (velocities from positions, tool poses from joint angles) is said
-in the episode's `extra`.
+refused by name, before anything is written (`trajectories.importers.fitting`); then the features of each episode are
+turned into the arrays of its record (`trajectories.importers.conversion`). What has to be derived (velocities from
+positions, tool poses from joint angles) is said in the episode's `extra`.
 """
 
 import json
@@ -16,21 +16,15 @@ from typing import Any, Literal
 
 import numpy as np
 
-from handful import InputError, __version__, unknown_name
+from handful import InputError, __version__
 from trajectories.canonical import canonical_json
-from trajectories.poses import (
-    matrices_from_quaternions,
-    poses_from_matrices,
-    quaternions_from_matrices,
-    sign_continuous,
-)
 from trajectories.schema import EpisodeMeta
 
 # Tool poses (T, 7) in the base of joint angles (T, J) [rad]; trajectories know no robot, so it is handed in.
 Forward = Callable[[np.ndarray], np.ndarray]
 
 # Written numbers are rounded: a quaternion's norm and a rotation's determinant may be off by this much.
-_ROUNDING = 1e-2
+ROUNDING = 1e-2
 
 
 @dataclass(frozen=True)
@@ -98,8 +92,14 @@ class Pose:
     rotation_feature: str | None = None
     rotation_columns: tuple[int, ...] | None = None
 
+    @property
+    def parts(self) -> tuple[Columns, Columns | None]:
+        """Where the position is, or all of it; and where the rotation is, if elsewhere."""
+        rotation = None if self.rotation_feature is None else Columns(self.rotation_feature, self.rotation_columns)
+        return Columns(self.feature, self.columns), rotation
+
     def __post_init__(self) -> None:
-        if abs(math.hypot(*self.base[3:]) - 1) > _ROUNDING:
+        if abs(math.hypot(*self.base[3:]) - 1) > ROUNDING:
             raise InputError(
                 f"pose '{self.feature}' has a base whose quaternion {list(self.base[3:])} (w, x, y, z) has not length 1"
             )
@@ -282,228 +282,3 @@ class Mapping:
             versions={"handful": __version__},
             extra={**extra, "derived": self.derived()},
         )
-
-
-def offers(features: Names[str, Feature]) -> str:
-    """The features of a data set in one line."""
-    return "; ".join(f"{name} ({feature})" for name, feature in features.items()) or "none"
-
-
-def check(mapping: Mapping, features: Names[str, Feature], rate: float, where: str, forward: Forward | None) -> None:
-    """Refuse a mapping that does not fit a data set, before any of it is read.
-
-    Args:
-        mapping: what is said about the data set.
-        features: what it has.
-        rate: its control steps per second.
-        where: names the data set in errors.
-        forward: kinematics of the mapping's embodiment, if there are any.
-
-    Raises:
-        InputError: naming the feature and what the data set offers, or the rates.
-    """
-    if abs(rate - mapping.control_rate) > 1e-6 * rate:
-        raise InputError(
-            f"{where} has {rate:g} steps per second and the mapping's control_rate is {mapping.control_rate:g}; "
-            f"set control_rate: {rate:g}, and resample_to for another rate that divides it evenly"
-        )
-    if mapping.uses_kinematics() and forward is None:
-        raise InputError(
-            f"the mapping asks for tool poses by kinematics, which are known for panda and not for "
-            f"'{mapping.embodiment}'; name a feature with the tool's pose"
-        )
-    joints = _check_columns(mapping.joint_position, features, where, None)
-    if isinstance(mapping.joint_velocity, Columns):
-        _check_columns(mapping.joint_velocity, features, where, joints)
-    if mapping.action.joints is not None:
-        _check_columns(mapping.action.joints, features, where, joints)
-    for gripper in (mapping.gripper, mapping.action.gripper):
-        feature = _find(gripper.feature, features, where)
-        if gripper.column is None and feature.width != 1:
-            raise InputError(f"{where}: '{gripper.feature}' has {feature.width} columns; say which is the gripper's")
-        _check_range(gripper.feature, (gripper.column or 0,), feature, where)
-    for pose in (mapping.tool_pose, mapping.action.tool_pose, *mapping.objects.values()):
-        if isinstance(pose, Pose):
-            _check_pose(pose, features, where)
-    for camera, name in mapping.cameras.items():
-        feature = _find(name, features, where, None)
-        if feature.kind != "images" or len(feature.shape) != 3 or feature.shape[2] != 3:
-            raise InputError(f"{where}: camera '{camera}' needs images of 3 channels; '{name}' is {feature}")
-
-
-def _find(name: str, features: Names[str, Feature], where: str, kind: str | None = "numbers") -> Feature:
-    if name not in features:
-        near = str(unknown_name(f"feature of {where}", name, features)).split("; there is:")
-        hint = " Did you mean" + near[1].split("Did you mean")[1] if "Did you mean" in near[1] else ""
-        raise InputError(f"{near[0]}; it has: {offers(features)}.{hint}")
-    feature = features[name]
-    if kind is not None and feature.kind != kind:
-        raise InputError(f"{where}: '{name}' is {feature}; it should hold {kind}")
-    return feature
-
-
-def _check_range(name: str, columns: tuple[int, ...], feature: Feature, where: str) -> None:
-    wrong = [column for column in columns if not 0 <= column < feature.width]
-    if wrong:
-        raise InputError(
-            f"{where}: '{name}' has no column {wrong[0]}; it has {feature.width}, counted from 0 ({feature})"
-        )
-
-
-def _check_columns(part: Columns, features: Names[str, Feature], where: str, width: int | None) -> int:
-    feature = _find(part.feature, features, where)
-    columns = tuple(range(feature.width)) if part.columns is None else part.columns
-    _check_range(part.feature, columns, feature, where)
-    if len(set(columns)) != len(columns) or not columns:
-        raise InputError(f"{where}: columns {list(columns)} of '{part.feature}' must be different ones, at least one")
-    if width is not None and len(columns) != width:
-        raise InputError(f"{where}: '{part.feature}' gives {len(columns)} columns; the arm has {width} joints")
-    return len(columns)
-
-
-def _check_pose(pose: Pose, features: Names[str, Feature], where: str) -> None:
-    position, rotation = _pose_parts(pose)
-    wanted = {"matrix": 16, "wxyz": 7, "xyzw": 7}[pose.convention] if rotation is None else 3
-    for part, width in ((position, wanted), (rotation, 4)):
-        if part is None:
-            continue
-        found = _check_columns(part, features, where, None)
-        if found != width:
-            raise InputError(
-                f"{where}: '{part.feature}' gives {found} columns; this part of a pose written as "
-                f"'{pose.convention}' has {width}"
-            )
-
-
-def _pose_parts(pose: Pose) -> tuple[Columns, Columns | None]:
-    rotation = None if pose.rotation_feature is None else Columns(pose.rotation_feature, pose.rotation_columns)
-    return Columns(pose.feature, pose.columns), rotation
-
-
-def convert(
-    mapping: Mapping, features: Names[str, np.ndarray], where: str, forward: Forward | None
-) -> dict[str, np.ndarray]:
-    """The arrays of one episode's record, without images, from its features.
-
-    Args:
-        mapping: a mapping that `check` let through.
-        features: feature -> (T, ...) numbers; at least those of `mapping.numbers()`.
-        where: names the episode in errors.
-        forward: kinematics; see `check`.
-
-    Returns:
-        Arrays by schema key, of T // stride steps.
-
-    Raises:
-        InputError: too few steps, numbers that are not finite, quaternions or matrices that are no rotations.
-    """
-    stride = mapping.stride
-    steps = min((len(features[name]) for name in mapping.numbers()), default=0) // stride
-    if steps < 2:
-        raise InputError(f"{where} has {steps} control steps; an episode needs at least 2")
-    observed, acted = slice(0, steps * stride, stride), slice(stride - 1, steps * stride, stride)
-    joints = _columns(mapping.joint_position, features, where)
-    if isinstance(mapping.joint_velocity, Columns):
-        velocity = _columns(mapping.joint_velocity, features, where)
-    else:
-        velocity = np.gradient(joints, 1 / mapping.control_rate, axis=0)
-    if isinstance(mapping.tool_pose, Pose):
-        tool = _poses(mapping.tool_pose, features, where)[observed]
-    else:
-        tool = _forward(forward, joints[observed])
-    joints = joints[observed]
-    targets = _next(joints)
-    if mapping.action.joints is not None:
-        targets = _columns(mapping.action.joints, features, where)[acted]
-    if isinstance(mapping.action.tool_pose, Pose):
-        aim = _poses(mapping.action.tool_pose, features, where)[acted]
-    else:
-        aim = _next(tool) if mapping.action.tool_pose == "achieved_next" else _forward(forward, targets)
-    command = _opening(mapping.action.gripper, features, where)[acted]
-    action = np.concatenate([targets, command], axis=1).astype(np.float32)
-    arrays = {
-        "observation/joint_position": joints,
-        "observation/joint_velocity": velocity[observed],
-        "observation/gripper_opening": _opening(mapping.gripper, features, where)[observed],
-        "observation/tool_pose_in_base": tool,
-        "action/executed": action,
-        "action/intended": action.copy(),
-        "action/tool_pose_in_base": aim,
-        **{f"objects/{name}": _poses(p, features, where)[observed] for name, p in mapping.objects.items()},
-    }
-    return {
-        **{key: np.ascontiguousarray(value, np.float32) for key, value in arrays.items()},
-        "subtask": np.zeros(steps, np.int8),
-    }
-
-
-def _next(rows: np.ndarray) -> np.ndarray:
-    """Row t + 1 at row t; the last is repeated."""
-    return np.concatenate([rows[1:], rows[-1:]])
-
-
-def _columns(part: Columns, features: Names[str, np.ndarray], where: str) -> np.ndarray:
-    """The columns (T, D) as float64, in radians."""
-    values = np.asarray(features[part.feature])
-    if values.dtype.kind not in "fiub":
-        raise InputError(f"{where}: '{part.feature}' holds {values.dtype}, not numbers")
-    values = values.reshape(len(values), -1).astype(np.float64)
-    values = values if part.columns is None else values[:, part.columns]
-    if not np.isfinite(values).all() or np.abs(values).max(initial=0) > np.finfo(np.float32).max:
-        raise InputError(f"{where}: '{part.feature}' holds values that are not finite")
-    return np.deg2rad(values) if part.unit == "deg" else values
-
-
-def _opening(gripper: Gripper, features: Names[str, np.ndarray], where: str) -> np.ndarray:
-    """(T, 1) opening in [0, 1]."""
-    column = _columns(Columns(gripper.feature, (gripper.column or 0,)), features, where)
-    return np.clip((column - gripper.closed) / (gripper.open - gripper.closed), 0, 1)
-
-
-def _forward(forward: Forward | None, joints: np.ndarray) -> np.ndarray:
-    if forward is None:
-        raise InputError("tool poses by kinematics need an arm whose kinematics are known")
-    poses = np.array(forward(joints))
-    poses[:, 3:] = sign_continuous(poses[:, 3:])
-    return poses
-
-
-def _poses(pose: Pose, features: Names[str, np.ndarray], where: str) -> np.ndarray:
-    """Poses (T, 7) in the robot's base: m, sign-continuous unit quaternions (w, x, y, z)."""
-    position, rotation = _pose_parts(pose)
-    values = _columns(position, features, where)
-    if pose.convention == "matrix":
-        matrices = values.reshape(-1, 4, 4)
-        turns = matrices[:, :3, :3]
-        error = np.abs(turns @ turns.transpose(0, 2, 1) - np.eye(3)).max()
-        if error > _ROUNDING or np.linalg.det(turns).min() < 0:
-            raise InputError(f"{where}: '{pose.feature}' holds matrices that are no rotations")
-        place, quaternions = matrices[:, :3, 3], quaternions_from_matrices(turns)
-    else:
-        place = values[:, :3]
-        quaternions = values[:, 3:] if rotation is None else _columns(rotation, features, where)
-        norms = np.linalg.norm(quaternions, axis=1, keepdims=True)
-        if np.abs(norms - 1).max() > _ROUNDING:
-            raise InputError(
-                f"{where}: '{pose.rotation_feature or pose.feature}' holds quaternions of norm "
-                f"{norms.min():.4f} to {norms.max():.4f}; need 1"
-            )
-        quaternions = quaternions / norms
-        if pose.convention == "xyzw":
-            quaternions = quaternions[:, [3, 0, 1, 2]]
-    return _in_base(np.concatenate([place, sign_continuous(quaternions)], axis=1), np.array(pose.base))
-
-
-def _in_base(poses: np.ndarray, base: np.ndarray) -> np.ndarray:
-    """Poses (T, 7) given in the frame in which the robot's base has pose `base` (7,), in the base's own frame."""
-    if np.array_equal(base, [0, 0, 0, 1, 0, 0, 0]):
-        return poses
-    frame = _homogeneous(base[None])
-    return poses_from_matrices(np.linalg.inv(frame) @ _homogeneous(poses))
-
-
-def _homogeneous(poses: np.ndarray) -> np.ndarray:
-    matrices = np.tile(np.eye(4), (len(poses), 1, 1))
-    quaternions = poses[:, 3:] / np.linalg.norm(poses[:, 3:], axis=1, keepdims=True)
-    matrices[:, :3, :3], matrices[:, :3, 3] = matrices_from_quaternions(quaternions), poses[:, :3]
-    return matrices

@@ -26,7 +26,9 @@ from trajectories.exporters.robomimic_layout import (
     digest,
     place,
 )
+from trajectories.importers.conversion import convert
 from trajectories.importers.filling import anywhere, check_episodes, fill_store
+from trajectories.importers.fitting import check, offers
 from trajectories.importers.hdf5 import (
     children,
     demo_group,
@@ -39,7 +41,7 @@ from trajectories.importers.hdf5 import (
     require_file,
     text_attribute,
 )
-from trajectories.importers.mapping import Feature, Forward, Mapping, check, convert, offers
+from trajectories.importers.mapping import Feature, Forward, Mapping
 from trajectories.importers.metadata import checked_meta
 from trajectories.importers.rehearsal import rehearse
 from trajectories.importers.subtasks import subtask_index

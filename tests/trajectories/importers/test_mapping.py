@@ -8,7 +8,9 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from handful import InputError
-from trajectories.importers.mapping import Action, Columns, Feature, Gripper, Mapping, Pose, check, convert
+from trajectories.importers.conversion import convert
+from trajectories.importers.fitting import check
+from trajectories.importers.mapping import Action, Columns, Feature, Gripper, Mapping, Pose
 from trajectories.schema import Episode, validate
 
 HERE = (0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0)
