@@ -18,16 +18,13 @@ from handful import InputError, unknown_name
 from sim import mjcf
 from sim.description import Arm, Description, read_description
 from sim.embodiment import ARM_BIT, HAND_BIT, OBJECT_BIT, TABLE_BIT, CameraView, Embodiment, HandShape, Rgba
-from sim.kinematics import Chain
+from sim.joint_limits import Limits, arm_limits, is_limited, per_joint
+from sim.measuring import measure_chain
 from sim.mjcf import Source
 from sim.parts import add_servo, couple_fingers
-from sim.transforms import Array, angle_between, compose, inverse, quat_from_matrix
+from sim.transforms import Array, compose, inverse
 
 _TOOL, _GRIPPER = "handful_tool", "handful_gripper"
-# The range of a joint that turns without end [rad].
-_ENDLESS = 2 * np.pi
-# Most that the measured kinematics may differ from the engine's [m], [rad].
-_FRAME_ERROR = 1e-6
 _HINGE, _SLIDE = mujoco.mjtJoint.mjJNT_HINGE, mujoco.mjtJoint.mjJNT_SLIDE
 
 
@@ -70,7 +67,7 @@ def describe(description: Description, folder: Path) -> Embodiment:
     mjcf.keep_only(spec, root)
     _check_names(spec, description)
     _lock(spec, description.locked or {})
-    arm = _arm_limits(spec, description.arm)
+    arm = arm_limits(spec, description.arm)
     _drive_arm(spec, description.arm, arm)
     _drive_gripper(spec, description)
     fingers = _set_contacts(spec, description, root)
@@ -186,73 +183,10 @@ def _lock(spec: mujoco.MjSpec, held: dict[str, float]) -> None:
             spec.delete(joint)
 
 
-def _per_joint(values: tuple[float, ...], count: int, field: str) -> Array:
-    """One value per joint, of as many or of one for all."""
-    if len(values) not in (1, count):
-        raise InputError(f"{field} has {len(values)} values for {count} joints; give one for each, or one for all")
-    return np.broadcast_to(np.array(values, float), (count,)).copy()
-
-
-class _Limits:
-    """The arm's limits, from the description or else from the model."""
-
-    def __init__(self, lower: Array, upper: Array, speed: Array, torque: Array) -> None:
-        self.lower, self.upper, self.speed, self.torque = lower, upper, speed, torque
-
-
-def _arm_limits(spec: mujoco.MjSpec, arm: Arm) -> _Limits:
+def _drive_arm(spec: mujoco.MjSpec, arm: Arm, limits: Limits) -> None:
     count = len(arm.joints)
-    if arm.range is not None:
-        if len(arm.range) != count:
-            raise InputError(f"arm.range has {len(arm.range)} ranges for {count} joints; give one for each")
-        ranges = np.array(arm.range)
-    else:
-        joints = [spec.joint(name) for name in arm.joints]
-        limited = [_is_limited(joint.limited, joint.range) for joint in joints]
-        ranges = np.array([j.range if yes else (-_ENDLESS, _ENDLESS) for j, yes in zip(joints, limited, strict=True)])
-    for name, (low, high), home in zip(arm.joints, ranges, _exactly(arm.home, count, "arm.home"), strict=True):
-        if not low < high:
-            raise InputError(f"arm.range of '{name}' goes from {low:g} to {high:g} rad; give the smaller end first")
-        if not low < home < high:
-            raise InputError(f"arm.home puts '{name}' at {home:g} rad, which is not within {low:.3f} to {high:.3f}")
-    if arm.torque is None:
-        own = [spec.joint(name) for name in arm.joints]
-        without = [j.name for j in own if not _is_limited(j.actfrclimited, j.actfrcrange)]
-        if without:
-            raise InputError(f"arm.torque is missing, and the MJCF limits no force of {', '.join(without)}")
-        torque = np.array([min(abs(j.actfrcrange[0]), abs(j.actfrcrange[1])) for j in own])
-    else:
-        torque = _per_joint(arm.torque, count, "arm.torque")
-    found = _Limits(ranges[:, 0], ranges[:, 1], _per_joint(arm.speed, count, "arm.speed"), torque)
-    positive: dict[str, Iterable[float]] = {
-        "speed": found.speed,
-        "torque": torque,
-        "stiffness": arm.stiffness,
-        "damping": arm.damping,
-    }
-    for field, values in positive.items():
-        if min(values) <= 0:
-            raise InputError(f"arm.{field} has a value of {min(values):g}; it must be more than 0")
-    return found
-
-
-def _is_limited(said: int, limits: Array) -> bool:
-    """Whether a range is a limit: as said, or where nothing is, if there is one."""
-    if said == mujoco.mjtLimited.mjLIMITED_AUTO:
-        return bool(limits[0] < limits[1])
-    return bool(said == mujoco.mjtLimited.mjLIMITED_TRUE)
-
-
-def _exactly(values: tuple[float, ...], count: int, field: str) -> tuple[float, ...]:
-    if len(values) != count:
-        raise InputError(f"{field} has {len(values)} values for {count} joints; give one for each")
-    return values
-
-
-def _drive_arm(spec: mujoco.MjSpec, arm: Arm, limits: _Limits) -> None:
-    count = len(arm.joints)
-    stiffness = _per_joint(arm.stiffness, count, "arm.stiffness")
-    damping = _per_joint(arm.damping, count, "arm.damping")
+    stiffness = per_joint(arm.stiffness, count, "arm.stiffness")
+    damping = per_joint(arm.damping, count, "arm.damping")
     replaced = {"armature": arm.armature, "damping": arm.joint_damping, "frictionloss": arm.joint_friction}
     for i, name in enumerate(arm.joints):
         joint = spec.joint(name)
@@ -263,7 +197,7 @@ def _drive_arm(spec: mujoco.MjSpec, arm: Arm, limits: _Limits) -> None:
         _relax(joint)
         for field, values in replaced.items():
             if values is not None:
-                _set_first(joint, field, float(_per_joint(values, count, f"arm.{field}")[i]))
+                _set_first(joint, field, float(per_joint(values, count, f"arm.{field}")[i]))
         add_servo(spec, _servo(name), name, stiffness[i], damping[i], limits.torque[i])
 
 
@@ -300,7 +234,7 @@ def _drive_gripper(spec: mujoco.MjSpec, description: Description) -> None:
         if gripper.joint_damping is not None:
             _set_first(joint, "damping", gripper.joint_damping)
         low, high = joint.range
-        if not _is_limited(joint.limited, joint.range):
+        if not is_limited(joint.limited, joint.range):
             ends = sorted((gripper.closed, gripper.open))
             joint.range, joint.limited = ends, mujoco.mjtLimited.mjLIMITED_TRUE
             continue
@@ -389,7 +323,7 @@ def _check_structure(model: mujoco.MjModel, description: Description) -> None:
 
 
 def _embodiment(
-    description: Description, add: partial[None], finger_geoms: tuple[str, ...], limits: _Limits
+    description: Description, add: partial[None], finger_geoms: tuple[str, ...], limits: Limits
 ) -> Embodiment:
     prefix, gripper, hand = f"{description.name}_", description.gripper, description.hand
     spec = mujoco.MjSpec()
@@ -427,50 +361,3 @@ def _embodiment(
 def _paint(model: mujoco.MjModel) -> dict[str, Rgba]:
     used = sorted({int(i) for i in model.geom_matid if i >= 0})
     return {model.material(i).name: tuple(map(float, model.mat_rgba[i])) for i in used}  # type: ignore[misc]
-
-
-def measure_chain(
-    model: mujoco.MjModel, joints: tuple[str, ...], tool: str, lower: Array, upper: Array, max_speed: Array
-) -> Chain:
-    """The kinematics of hinges in a compiled model, whatever their axes, offsets and reference angles.
-
-    Args:
-        model: a model whose base stands where it will.
-        joints: names of the hinges, base to tip.
-        tool: name of a site.
-        lower, upper: joint limits (J,) [rad].
-        max_speed: (J,) [rad/s].
-
-    Raises:
-        InputError: the engine's kinematics differ, so something else moves the tool.
-    """
-    data, ids = mujoco.MjData(model), [int(model.joint(name).id) for name in joints]
-    columns, site = model.jnt_qposadr[ids], int(model.site(tool).id)
-    data.qpos[columns] = 0.0
-    mujoco.mj_kinematics(model, data)
-    before, frames = np.array([0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0]), []
-    for i in ids:
-        # Any frame at the joint whose z is its axis; x as near to the body's as can be.
-        axis, body = data.xaxis[i], data.xmat[model.jnt_bodyid[i]].reshape(3, 3)
-        x = body[:, int(np.argmin(np.abs(body.T @ axis)))]
-        x = x - axis * (axis @ x)
-        x /= np.linalg.norm(x)
-        here = np.concatenate([data.xanchor[i], quat_from_matrix(np.column_stack([x, np.cross(axis, x), axis]))])
-        frames.append(compose(inverse(before), here))
-        before = here
-    chain = Chain(np.stack(frames), compose(inverse(before), _site_pose(data, site)), lower, upper, max_speed)
-    for q in np.random.default_rng(0).uniform(lower, upper, (8, len(ids))):
-        data.qpos[columns] = q
-        mujoco.mj_kinematics(model, data)
-        ours, engine = chain.forward(q), _site_pose(data, site)
-        off = float(np.linalg.norm(ours[:3] - engine[:3])), float(angle_between(ours[3:], engine[3:]))
-        if max(off) > _FRAME_ERROR:
-            raise InputError(
-                f"arm.joints alone do not say where the tool is: at {q.round(3).tolist()} it is {1000 * off[0]:.3f} mm "
-                f"and {np.degrees(off[1]):.3f} degrees from where the engine has it"
-            )
-    return chain
-
-
-def _site_pose(data: mujoco.MjData, site: int) -> Array:
-    return np.concatenate([data.site_xpos[site], quat_from_matrix(data.site_xmat[site].reshape(3, 3))])
