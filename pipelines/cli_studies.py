@@ -14,7 +14,9 @@ STUDY = "Example:  handful study laptop --out runs/study --dry-run"
 
 
 def study(
-    spec: Annotated[str, typer.Argument(metavar="SPEC", help="A YAML file, or a preset: tiny, laptop, flagship, cluster.")],
+    spec: Annotated[
+        str, typer.Argument(metavar="SPEC", help="A YAML file, or a preset: tiny, laptop, flagship, cluster.")
+    ],
     out: Annotated[Path, typer.Option("--out", help="Folder to make, or to go on with.")],
     overrides: Overrides = None,
     dry_run: Annotated[

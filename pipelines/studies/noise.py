@@ -43,7 +43,7 @@ class Means:
         own_freedom: (C,) its degrees of freedom.
         scene_share: correlation over scenes of the outcomes of two runs of one mix, [0, 1].
         paired_share: the same of two runs of different mixes, at most `scene_share`.
-        seed_share: share of `run_variance` that is not the binomial luck of scenes.
+        seed_share: share of `run_variance` that is not the binomial luck of scenes; NaN where no cell had two seeds.
     """
 
     mixes: tuple[Mix, ...]
@@ -125,7 +125,7 @@ def means(table: Table) -> Means:
         own_freedom=own_freedom,
         scene_share=share,
         paired_share=paired,
-        seed_share=1 - luck / variance,
+        seed_share=1 - luck / variance if spreads else np.nan,
     )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+import numpy as np
 import yaml
 from markupsafe import Markup
 
@@ -155,7 +156,7 @@ def _domain(results: DomainResults, drawn: Mapping[str, Markup]) -> dict[str, An
         "name": results.domain,
         "surrogate": results.surrogate,
         "scenes": results.means.scenes,
-        "seed_share": f"{100 * results.means.seed_share:.0f} %",
+        "seed_share": None if np.isnan(share := results.means.seed_share) else f"{100 * share:.0f} %",
         "success": of("success"),
         "curves": of("curves"),
         "gain": of("gain"),

@@ -60,6 +60,8 @@ def test_one_seed_leaves_the_luck_of_scenes_alone() -> None:
     assert np.isinf(found.freedom)
     assert found.run_variance == pytest.approx(1 / 1600)
     assert found.quantile() == pytest.approx(1.96, abs=0.001)
+    assert np.isnan(found.seed_share)
+    assert means(table(0.1, 0.0, seeds=3)).seed_share > 0
 
 
 def test_angle_is_unbiased_near_the_ends() -> None:
