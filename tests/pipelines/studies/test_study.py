@@ -93,6 +93,7 @@ def test_the_page_stands_alone_and_says_how_it_was_done(folder: Path, result: di
     assert "<script" not in page
     assert "2 optimiser steps each" in page
     assert "1 training seed per cell" in page
+    assert "Training seeds make" not in page
     assert "too few for a law" in page
     assert "data:text/csv;base64," in page
     drawn = sorted((folder / "out" / "figures").glob("*.svg"))
