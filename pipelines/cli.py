@@ -323,7 +323,7 @@ app.command(cls=Verb, epilog=cli_studies.STUDY)(cli_studies.study)
 
 @app.command(epilog="Example:  handful report runs/quickstart")
 def report(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A run folder.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A run folder, or that of a study.")],
     out: Annotated[Path | None, typer.Option("--out", help="HTML file; DIR/report.html if absent.")] = None,
     demos: Annotated[
         Path | None, typer.Option("--demos", help="Where the data's seed demos are; else: the bundled ones.")
@@ -331,11 +331,17 @@ def report(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Write the one-page HTML report of a run."""
+    """Write the one-page HTML report of a run or of a study."""
     from pipelines.report import write_report
+    from pipelines.studies.page import is_study, write_page
 
     output = Output(as_json, quiet)
-    page = write_report(folder, out, demos)
+    if is_study(folder):
+        if demos is not None:
+            raise InputError(f"'{folder}' is a study, which has its demos in it; --demos is for the run of a task")
+        page = write_page(folder, out)
+    else:
+        page = write_report(folder, out, demos)
     output.finish({"report": str(page), "cells": []}, f"report: {page}")
 
 

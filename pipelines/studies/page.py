@@ -27,8 +27,17 @@ from trajectories.canonical import write_whole
 _RECORD, _ROLLOUTS = "study.json", "rollouts.jsonl"
 
 
-def write_page(folder: Path) -> Path:
-    """Write `report.html`, `figures/*.svg`, `cells.csv` and `rates.csv` of a study.
+def is_study(folder: Path) -> bool:
+    """Whether a folder holds a study."""
+    return (folder / _RECORD).is_file()
+
+
+def write_page(folder: Path, out: Path | None = None) -> Path:
+    """Write the page of a study, and its `figures/*.svg`, `cells.csv` and `rates.csv`.
+
+    Args:
+        folder: of the study.
+        out: the HTML file; `report.html` in the folder if None.
 
     Returns:
         The page.
@@ -74,7 +83,8 @@ def write_page(folder: Path) -> Path:
         record=record,
         version=__version__,
     )
-    out = folder / "report.html"
+    out = out or folder / "report.html"
+    out.parent.mkdir(parents=True, exist_ok=True)
     write_whole(out, page.encode())
     return out
 

@@ -8,8 +8,10 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from typer.main import get_command
 
 from handful import InputError, JobError
+from pipelines.cli import app
 from pipelines.locks import alone
 from pipelines.progress import Reporter
 from pipelines.studies import execution, study
@@ -100,6 +102,15 @@ def test_the_page_stands_alone_and_says_how_it_was_done(folder: Path, result: di
     assert {path.name for path in drawn} >= {"success-sim-natural.svg", "gain-sim.svg", "cost-sim.svg"}
     for path in drawn:
         assert ElementTree.parse(path).getroot().tag == "{http://www.w3.org/2000/svg}svg"
+
+
+def test_the_page_is_written_anew_from_what_is_there(folder: Path, result: dict[str, Any], tmp_path: Path) -> None:
+    report = get_command(app)
+    out = tmp_path / "elsewhere" / "page.html"
+    report(["report", str(folder / "out"), "--out", str(out), "--quiet"], standalone_mode=False)
+    assert out.read_text(encoding="utf-8") == Path(result["report"]).read_text(encoding="utf-8")
+    with pytest.raises(InputError, match="is a study"):
+        report(["report", str(folder / "out"), "--demos", "demos.zarr"], standalone_mode=False)
 
 
 def test_a_second_sitting_trains_only_what_is_new(
