@@ -17,6 +17,7 @@ import numpy as np
 import PIL
 
 from generators.looks import LOOK_AXES, Looks
+from generators.posing import as_recorded, posed
 from generators.rendering import Drawing, drawn_when_read, model_of
 from handful import InputError, JobError, __version__
 from pipelines.camera_errors import camera_errors_of, with_camera_errors
@@ -54,6 +55,9 @@ class RenderConfig:
     segmentation: bool = False
     # Images as the cameras of each episode's own domain give them, with noise, blur and exposure, instead of clean.
     camera_errors: bool = False
+    # Demos without states, such as imported ones: the task's scene, posed at each step by recorded joint angles and
+    # object poses.
+    posed: bool = False
     # Draw looks from this domain instead of the one that the scenes were drawn from.
     domain: str | None = None
     # Axes of looks that are drawn otherwise: axis -> a value, [low, high], or e.g. {choice: [a, b]}.
@@ -132,7 +136,7 @@ def run(
         raise InputError("there is no camera to draw; give --cameras, as in --cameras front,wrist")
     dataset = open_dataset(source)
     stores, selection = pieces(dataset)
-    _check_source(dataset, Path(out), [store.path for store in stores])
+    _check_source(dataset, Path(out), [store.path for store in stores], config.posed)
     drawing = Drawing(cameras, resolution, config.depth, config.segmentation)
     images = {} if config.image_codec == _LOSSLESS else {"image_codec": config.image_codec}
     plan = {
@@ -148,6 +152,7 @@ def run(
         },
         "episodes_per_part": config.chunk,
         **({"camera_errors": True} if config.camera_errors else {}),
+        **({"posed": True} if config.posed else {}),
         **images,
         "versions": {
             "handful": __version__,
@@ -203,6 +208,8 @@ def draw_part(job: RenderJob) -> int:
             if id(workspace) not in renderers:
                 renderers[id(workspace)] = stack.enter_context(drawing.open(workspace))
             looks = looks_of(plan, lineages(dataset, number), episode.meta)
+            if plan.get("posed"):
+                episode = posed(workspace, episode)
             drawn += [
                 as_planned(plan, drawn_when_read(workspace, seen, renderers[id(workspace)], drawing))
                 for seen in looks.of(workspace, episode)
@@ -215,6 +222,8 @@ def as_planned(plan: Plan, episode: Episode) -> Episode:
     """A clean drawing of an episode as the plan of a rendering stores it: with its cameras' errors, or without."""
     clean = {name: value for name, value in episode.meta.extra.items() if name != ERRORS}
     episode = Episode(episode.arrays, replace(episode.meta, extra=clean))
+    if plan.get("posed"):
+        episode = as_recorded(episode)
     return with_camera_errors(episode, plan["drawing"]["cameras"]) if plan.get(ERRORS) else episode
 
 
@@ -237,7 +246,9 @@ def looks_of(plan: Plan, lines: list[tuple[Plan, ...]], meta: EpisodeMeta) -> Lo
         return Looks(1, Randomization(changes), frozenset(changes))
     # A generated store says itself what it was drawn from.
     said = [line[-1]["randomization"] for line in lines if "randomization" in line[-1]]
-    drawn_from = Randomization(said[0]) if said else get_domain(meta.domain).randomization
+    drawn_from = (
+        Randomization(said[0]) if said else get_domain("none" if plan.get("posed") else meta.domain).randomization
+    )
     return Looks(wanted["appearances"], drawn_from.with_(changes), frozenset(changes))
 
 
@@ -246,7 +257,7 @@ def _kept_keys(dataset: Dataset) -> list[str]:
     return [key for key in keys if not key.startswith(("images/", "depth/", "segmentation/"))]
 
 
-def _check_source(dataset: Dataset, out: Path, stores: list[Path]) -> None:
+def _check_source(dataset: Dataset, out: Path, stores: list[Path], posed: bool) -> None:
     path = dataset.path
     if not len(dataset):
         raise InputError(f"'{path}' holds no episodes")
@@ -258,10 +269,13 @@ def _check_source(dataset: Dataset, out: Path, stores: list[Path]) -> None:
     keys = dataset.keys()
     needed = {"states": "state" in keys, "values of the scenes' models": any(_model_keys(dataset))}
     missing = [what for what, there in needed.items() if not there]
-    if missing:
+    if posed and not missing:
+        raise InputError(f"'{path}' has states, which show what happened to the bit; leave out posed=true")
+    if missing and not posed:
         raise InputError(
             f"'{path}' has no {' and no '.join(missing)}, so it cannot be drawn again; what handful generate and "
-            "handful record make has them, imported data mostly not"
+            "handful record make has them, imported data mostly not; posed=true draws the task's own scene, posed by "
+            "recorded joint angles and object poses"
         )
     for taken in (path, *stores):
         if same_folder(out, taken):
@@ -277,7 +291,10 @@ def _check_episodes(dataset: Dataset, drawing: Drawing, plan: Plan) -> None:
     for number in firsts.tolist():
         meta, lines = dataset.meta(number), lineages(dataset, number)
         workspace = workspace_of(meta)
-        model_of(workspace, dataset.episode(number, ["subtask", *_model_keys(dataset)]))
+        if plan.get("posed"):
+            posed(workspace, dataset.episode(number, _kept_keys(dataset)))
+        else:
+            model_of(workspace, dataset.episode(number, ["subtask", *_model_keys(dataset)]))
         looks = looks_of(plan, lines, meta)
         if plan.get(ERRORS):
             if looks.count > 1:

@@ -322,12 +322,17 @@ def test_the_care_of_stores_runs(run: Callable[[list[str]], dict[str, Any]]) -> 
 
 def test_a_store_is_drawn_again(run: Callable[[list[str]], dict[str, Any]]) -> None:
     run(["generate", "--task", "lift", "--scenes", "1", "--workers", "0", "--out", "data.zarr"])
+    made = Store.open("data.zarr")
+    bare = Store.create("human.zarr", {"kind": "test"})
+    kept = [key for key in made.keys() if not key.startswith(("state", "model/"))]  # noqa: SIM118
+    bare.commit(0, [made.episode(0, kept)], made.scene_records())
+    bare.seal(None)
     shown = [words for words in commands("docs/data.md") if words[0] == "render"]
     for words in shown:
         answer = run([*words, "--resolution", "32", "--workers", "0"])
         assert set(answer) == promised_keys()["render"], words
         assert answer["episodes"] == (4 if "--appearances" in words else 1)
-    assert len(shown) == 3
+    assert len(shown) == 4
 
 
 def test_results_have_the_keys_that_the_contracts_name() -> None:

@@ -185,4 +185,8 @@ def warnings(spec: StudySpec, record: Mapping[str, Any], found: Sequence[DomainR
         said.append(
             "the real demos are surrogate: recorded by a script in a simulated twin; nothing was measured on a robot"
         )
+    if record["sources"]["real"].get("posed"):
+        said.append(
+            "the images of the real demos were drawn, of scenes posed by what was recorded; no camera took them"
+        )
     return [*said, *dict.fromkeys(note for row in done for note in row["notes"])]

@@ -6,7 +6,7 @@ are trained once, and a study that grows takes up what it has.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -116,6 +116,26 @@ def check_points(spec: StudySpec, available: Sequence[int | None]) -> None:
                 held = spec.evaluation.held_out if role == "real" else 0
                 kept = f", besides {held} held out" if held else ""
                 raise InputError(f"cell {point}: it asks for {wanted} {role} demos, and the source has {there}{kept}")
+
+
+def check_blends(spec: StudySpec, given: Mapping[str, Source]) -> None:
+    """Refuse cells that blend commanded with achieved actions, before sources are made.
+
+    Args:
+        spec: the study.
+        given: the sources that are there already; those that the study makes are of commanded actions.
+
+    Raises:
+        InputError: names the cell.
+    """
+    actions = {role: set(given[role].values("action_source")) if role in given else {"commanded"} for role in ROLES}
+    for point in points(spec):
+        try:
+            counts = (point.n_real, point.n_sim)
+            if 0 < share_of(point, counts) < 1:
+                _check_actions(spec, set.union(*actions.values()))
+        except InputError as error:
+            raise InputError(f"cell {point}: {error}") from error
 
 
 def promised(spec: StudySpec) -> tuple[int | None, int | None]:
@@ -247,16 +267,15 @@ def _check_sources(spec: StudySpec, used: Sequence[Source], cell: CellPlan) -> N
                 f"source '{source.role}' holds scene {scene} of the evaluation with seed {spec.evaluation.seed}; give "
                 "evaluation.seed another value, or leave these episodes out"
             )
-    actions = {value for source in used for value in _action_sources(source)}
+    _check_actions(spec, {value for source in used for value in source.values("action_source")})
+
+
+def _check_actions(spec: StudySpec, actions: set[str]) -> None:
     if len(actions) > 1 and not spec.training.mixed_actions:
         raise InputError(
             f"its sources' actions cannot be reconciled: {' and '.join(sorted(actions))}; an arm lags behind what it "
             "is told, so they mean different things; training.mixed_actions=true blends them all the same"
         )
-
-
-def _action_sources(source: Source) -> list[str]:
-    return source.values("action_source")
 
 
 def _evaluated_scene(spec: StudySpec, source: Source, episodes: np.ndarray) -> int | None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from generators.posing import IMAGES, POSED
 from handful import InputError
 from pipelines import generate, record, rerender
 from pipelines.configuration import to_plain
@@ -55,6 +56,12 @@ class Source:
     def surrogate(self) -> bool:
         """Whether its demos come from a twin."""
         return any(domain.startswith("twin/") for domain in self.domains)
+
+    @property
+    def posed(self) -> bool:
+        """Whether its images were drawn of scenes posed by what was recorded, instead of taken."""
+        _, firsts = np.unique(self.dataset.index().part, return_index=True)
+        return any(self.dataset.meta(number).extra.get(IMAGES) == POSED for number in firsts.tolist())
 
     @property
     def domains(self) -> list[str]:

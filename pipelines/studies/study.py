@@ -81,6 +81,7 @@ def check(spec: StudySpec) -> None:
     sources_.check(given, spec)
     promised = dict(zip(sources_.ROLES, cells_.promised(spec), strict=True))
     cells_.check_points(spec, [len(given[role].order) if role in given else promised[role] for role in sources_.ROLES])
+    cells_.check_blends(spec, given)
     cells_.train_config(spec.training, spec.cameras)
     cells_.rollout_config(spec.evaluation, spec.training)
 
@@ -157,6 +158,7 @@ def described(source: Source) -> dict[str, Any]:
         "control_rate": float(index.control_rate[0]),
         **{name: source.values(name) for name in ("domain", "operator", "action_source")},
         "surrogate": source.surrogate,
+        "posed": source.posed,
         "account": source.account,
     }
 

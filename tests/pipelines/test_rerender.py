@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from pipelines.coverage import coverage_of
 from pipelines.progress import Reporter
 from pipelines.regenerate import regenerate
 from tests.pipelines.test_generate import tree
-from trajectories import Store, open_dataset
+from trajectories import Episode, Store, open_dataset
 from trajectories.recipes import exclude, merge
 from trajectories.validation import validate_content
 
@@ -213,6 +214,63 @@ def test_what_has_no_states_is_refused(generated: Store, tmp_path: Path, family:
     path = without(generated.path, tmp_path / "bare", family)
     with pytest.raises(InputError, match=f"has {what}, so it cannot be drawn again; what handful generate and"):
         render(path, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def imported(source: Path, out: Path, dropped: tuple[str, ...] = ("state", "model/", "images/")) -> Store:
+    """A store as an importer makes it: no states, no values of models, no ledger; and no images."""
+    old = Store.open(source)
+    keys = [key for key in old.keys() if not key.startswith(dropped)]  # noqa: SIM118
+    new = Store.create(out, {"kind": "test"})
+    bare: dict[str, Any] = {"ledger": {}, "seeds": {}, "model_hash": None, "cameras": {}, "gl_renderer": None}
+    episodes = []
+    for number in range(len(old)):
+        episode = old.episode(number, keys)
+        extra = {name: value for name, value in episode.meta.extra.items() if name not in ("roles", "instances")}
+        episodes.append(Episode(episode.arrays, replace(episode.meta, domain="real/lab", extra=extra, **bare)))
+    new.commit(0, episodes, old.scene_records()[: len(old)])
+    new.seal(None)
+    return new
+
+
+def test_demos_without_states_are_drawn_as_they_were(tmp_path: Path) -> None:
+    """In a world without randomisation, what is posed by the record looks as what was simulated."""
+    made = tmp_path / "made"
+    generate.run(
+        "lift", None, made, 2, None, ("front", "wrist"), 64, 0, 3, None, "handful", False, ["domain=none"], QUIET
+    )
+    simulated, bare = Store.open(made), imported(made, tmp_path / "bare")
+    drawn = render(bare.path, tmp_path / "drawn", "posed=true", cameras=("front", "wrist"), resolution=64)
+    assert len(drawn) == len(simulated) > 0
+    assert not [key for key in drawn.keys() if key.startswith(("state", "model/"))]  # noqa: SIM118
+    for number in range(len(drawn)):
+        here, there = drawn.episode(number), simulated.episode(number)
+        assert here.meta.extra["images"] == "posed"
+        assert (here.meta.domain, here.meta.model_hash) == ("real/lab", None)
+        assert "roles" not in here.meta.extra
+        np.testing.assert_array_equal(here.arrays["action/executed"], there.arrays["action/executed"])
+        for camera in ("front", "wrist"):
+            one, other = (each.arrays[f"images/{camera}"].astype(int) for each in (here, there))
+            moved = np.abs(one - other).mean(axis=(1, 2, 3))
+            # Another step of the same episode differs by far more.
+            assert moved.max() < 1.5
+            assert np.abs(one[0] - other[-1]).mean() > 3
+    looks = render(bare.path, tmp_path / "looks", "posed=true", "domain=sim", appearances=2)
+    assert [looks.episode(number).meta.look for number in range(2)] == [0, 1]
+    with pytest.raises(InputError, match="has no states and no values of the scenes' models, so"):
+        render(drawn.path, tmp_path / "again")
+
+
+def test_what_cannot_be_posed_is_refused(generated: Store, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="has states, which show what happened to the bit; leave out posed=true"):
+        render(generated.path, tmp_path / "out", "posed=true")
+    bare = imported(generated.path, tmp_path / "bare", ("state", "model/", "images/", "objects/cube_2"))
+    with pytest.raises(InputError, match="of 'lift' has no objects/cube_2, so its scene cannot be posed"):
+        render(bare.path, tmp_path / "out", "posed=true")
+    with pytest.raises(
+        InputError, match=r"nothing that is seen varies in the domain of .*; say what to draw them from"
+    ):
+        render(imported(generated.path, tmp_path / "whole").path, tmp_path / "out", "posed=true", appearances=2)
     assert not (tmp_path / "out").exists()
 
 

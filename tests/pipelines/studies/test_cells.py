@@ -7,7 +7,7 @@ import pytest
 
 from handful import InputError
 from pipelines.progress import Reporter
-from pipelines.studies import cells, sources
+from pipelines.studies import cells, sources, study
 from pipelines.studies.cells import CellPlan
 from tests.pipelines.studies import small
 
@@ -111,6 +111,15 @@ def test_sources_that_do_not_fit_are_refused(tmp_path: Path, meta: dict[str, Any
     with pytest.raises(InputError, match=message) as refused:
         planned(tmp_path, real={"store": str(bad)}, grid={"n_real": [2], "n_sim": [4]})
     assert "n_real=2 n_sim=4 weight=natural seed=0" in str(refused.value) or "source 'real'" in str(refused.value)
+
+
+def test_actions_that_do_not_go_together_are_refused_before_demos_are_made(tmp_path: Path) -> None:
+    lab = small.store(tmp_path / "lab.zarr", range(3), action_source="achieved_next")
+    spec = small.spec(tmp_path, real={"store": str(lab)}, sim={"generate": {"count": 4}})
+    with pytest.raises(InputError, match="cell n_real=2 n_sim=4 weight=natural seed=0: its sources' actions cannot"):
+        study.check(spec)
+    apart = {"n_real": [0, 2], "n_sim": [0, 4], "weights": ["1", "0"]}
+    study.check(small.spec(tmp_path, real={"store": str(lab)}, sim={"generate": {"count": 4}}, grid=apart))
 
 
 def test_a_source_without_the_policys_camera_is_refused(tmp_path: Path) -> None:
