@@ -44,6 +44,11 @@ AXES: Mapping[str, tuple[str, ...]] = {
     "solver": tuple(BANDS["solver"]),
     "proprioception": tuple(BANDS["proprioception"]),
 }
+# The same by what they are of: what is seen, and what happens.
+COMBINED: Mapping[str, tuple[str, ...]] = {
+    "vision": tuple(axis for group in ("appearance", "light", "camera", "sensor") for axis in BANDS[group]),
+    "physics": tuple(axis for group in ("actuation", "contact", "solver", "proprioception") for axis in BANDS[group]),
+}
 # The twin that a severity's values are taken from.
 TWINS: Mapping[str, str] = {severity_of(name): name for name in ("twin/dev-1", "twin/dev-2", "twin/dev-3")}
 # The level whose distractors are put among the objects of a task that has none.
@@ -133,7 +138,7 @@ def suite(task: str, embodiment: str, severity: str) -> list[Condition]:
         # The policy is told the training domain throughout: that is what it is about to meet, as far as anybody knows.
         return Condition(workspace, Domain(label(name, severity), randomization), SIM.name)
 
-    conditions = [changed(BASELINE, ()), *(changed(name, axes) for name, axes in AXES.items())]
+    conditions = [changed(BASELINE, ()), *(changed(name, axes) for name, axes in {**AXES, **COMBINED}.items())]
     conditions.append(replace(changed(LANGUAGE, ()), sentences="unseen"))
     if len({roles[asked_role(workspace.task)] for roles in workspace.task.casts()}) > 1:
         conditions.append(replace(changed(SWAP, ()), swapped=True))

@@ -12,6 +12,7 @@ from pipelines.metrics import mcnemar
 from pipelines.progress import Reporter
 from scenes.domains import SIM
 from scenes.task import get_task
+from scenes.twins import BANDS
 from tests.pipelines.tiny_policy import TASK, policy_run
 
 
@@ -31,11 +32,11 @@ def differences(ledger: dict, other: dict) -> set[str]:
 
 def test_a_condition_changes_the_axes_of_its_group_alone(conditions: dict) -> None:
     base = conditions["baseline"].draw(0, 3)
-    for name, axes in robustness.AXES.items():
+    for name, axes in {**robustness.AXES, **robustness.COMBINED}.items():
         condition = conditions[f"severe/{name}"]
         scene = condition.draw(0, 3)
         assert scene.instruction == base.instruction
-        assert differences(scene.ledger, base.ledger) == (set() if name == "sensor" else set(axes)), name
+        assert differences(scene.ledger, base.ledger) == set(axes) - set(BANDS["sensor"]), name
         assert set(SIM.randomization.differences(condition.domain.randomization)) == set(axes)
 
 
@@ -103,6 +104,7 @@ def test_a_task_that_is_crowded_already_has_no_condition_for_it() -> None:
 def test_all_at_once_is_everything(conditions: dict) -> None:
     everything = conditions["severe/all"]
     every = {axis for axes in robustness.AXES.values() for axis in axes}
+    assert sorted(every) == sorted(axis for axes in robustness.COMBINED.values() for axis in axes)
     assert set(SIM.randomization.differences(everything.domain.randomization)) == every
     scene = everything.draw(0, 0)
     assert any(name.startswith("distractor") for name in scene.ledger["poses"])
@@ -147,7 +149,7 @@ def test_the_suite_runs_and_resumes(tmp_path: Path) -> None:
 
     found = go("mild")
     names = [row["condition"] for row in found["conditions"]]
-    groups = [f"mild/{name}" for name in robustness.AXES]
+    groups = [f"mild/{name}" for name in (*robustness.AXES, *robustness.COMBINED)]
     assert names == ["baseline", *groups, "language", "swap", "distractors", "mild/all"]
     assert [row["domain"] for row in found["results"]] == names
     saved = json.loads((tmp_path / "out" / "robustness.json").read_text())
