@@ -11,6 +11,7 @@ from pipelines.studies.cost import Prices
 from pipelines.studies.exchange import ExchangeRate, exchange_rate
 from pipelines.studies.fits import Fits
 from pipelines.studies.noise import Means, means
+from pipelines.studies.rankers import Ranker, rankers
 from pipelines.studies.results import Cell, Mix, Table, select
 from pipelines.studies.spec import StudySpec
 from pipelines.studies.summary import Summary, summarise
@@ -32,6 +33,8 @@ class DomainResults:
         means: rates and their noise.
         rates: of every mix.
         gains: of mixes of both sources on their real demos alone.
+        real_gains: of the same on their synthetic demos alone: what the real ones add.
+        rankers: whether something cheaper than rollouts would have ranked the mixes.
         summaries: weight rule -> what the laws say of it, at the most synthetic demos.
         exchanges: weight rule -> the exchange rate at each number of synthetic demos.
         unfitted: weight rule -> why no law was fitted.
@@ -44,6 +47,8 @@ class DomainResults:
     means: Means
     rates: list[Rate]
     gains: list[Gain]
+    real_gains: list[Gain]
+    rankers: list[Ranker]
     summaries: dict[str, Summary]
     exchanges: dict[str, list[ExchangeRate]]
     unfitted: dict[str, str]
@@ -89,6 +94,8 @@ def analyse(
                 pooled,
                 every,
                 gains(pooled),
+                gains(pooled, alone="sim"),
+                rankers([row for row in rows if row["state"] == "done"], every),
                 summaries,
                 exchanges,
                 unfitted,

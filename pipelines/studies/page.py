@@ -21,6 +21,7 @@ from pipelines.studies.figures import Spot
 from pipelines.studies.methods import methods
 from pipelines.studies.results import Mix, read_jsonl
 from pipelines.studies.spec import StudySpec
+from pipelines.studies.surface import Gain, Rate
 from pipelines.tables import rate_text
 from trajectories.canonical import write_whole
 
@@ -205,21 +206,24 @@ def _domain(results: DomainResults, drawn: Mapping[str, Markup]) -> dict[str, An
         "rates": [
             {
                 "mix": _short(rate.mix),
-                "text": f"{100 * rate.rate:.1f} % ({100 * rate.low:.1f} to {100 * rate.high:.1f})",
+                "text": _rate(rate),
                 "n": f"{rate.seeds} x {rate.scenes:,}",
                 "cost": f"{cost:,.2f}",
                 "best": on,
             }
             for rate, cost, on in zip(results.rates, results.costs, results.frontier, strict=True)
         ],
-        "gains": [
+        "gains": _gains(results.gains),
+        "real_gains": _gains(results.real_gains),
+        "rankers": [
             {
-                "mix": _short(gain.mix),
-                "points": _points(gain.difference, gain.low, gain.high),
-                "relative": _relative(gain.relative, gain.relative_low, gain.relative_high),
-                "p": f"{gain.p_adjusted:.2g}",
+                "name": each.name,
+                "rho": f"{each.rho:+.2f} ({each.low:+.2f} to {each.high:+.2f})",
+                "mixes": each.mixes,
+                "picked": f"{_short(each.picked.mix)}: {_rate(each.picked)}",
+                "best": f"{_short(each.best.mix)}: {_rate(each.best)}",
             }
-            for gain in results.gains
+            for each in results.rankers
         ],
         "verdicts": [
             (f"weight {weight}, {each.n_sim:,} synthetic demos", each.verdict)
@@ -230,6 +234,22 @@ def _domain(results: DomainResults, drawn: Mapping[str, Markup]) -> dict[str, An
     }
 
 
+def _gains(gains: Sequence[Gain]) -> list[dict[str, str]]:
+    return [
+        {
+            "mix": _short(gain.mix),
+            "points": _points(gain.difference, gain.low, gain.high),
+            "relative": _relative(gain.relative, gain.relative_low, gain.relative_high),
+            "p": f"{gain.p_adjusted:.2g}",
+        }
+        for gain in gains
+    ]
+
+
+def _rate(rate: Rate) -> str:
+    return f"{100 * rate.rate:.1f} % ({100 * rate.low:.1f} to {100 * rate.high:.1f})"
+
+
 def _headline(results: DomainResults) -> str:
     """The largest gain in a sentence; it was looked for, so it is said to be the largest of so many."""
     where = f"{results.domain} (surrogate reality)" if results.surrogate else results.domain
@@ -237,9 +257,14 @@ def _headline(results: DomainResults) -> str:
         return f"In {where} no mix of both kinds of demos was compared with its real ones alone."
     best = max(results.gains, key=lambda gain: gain.difference)
     points = _points(best.difference, best.low, best.high)
+    beside = ""
+    for added in results.real_gains:
+        if added.mix == best.mix:
+            added_points = _points(added.difference, added.low, added.high)
+            beside = f" From its {added.baseline.n_sim:,} synthetic demos alone it differs by {added_points} points."
     return (
         f"In {where}, {best.mix} differs by {points} points of success from the {best.baseline.n_real} real demos "
-        f"alone: the largest of {len(results.gains)} gains (p = {best.p_adjusted:.2g}, Holm)."
+        f"alone: the largest of {len(results.gains)} gains (p = {best.p_adjusted:.2g}, Holm).{beside}"
     )
 
 
@@ -313,14 +338,17 @@ def _rates_csv(found: Sequence[DomainResults]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     head = ["domain", "n_real", "n_sim", "weight", "rate", "low", "high", "seeds", "scenes", "cost", "on_frontier"]
-    writer.writerow([*head, "gain", "gain_low", "gain_high", "p_holm"])
+    columns = ("gain", "gain_low", "gain_high", "p_holm")
+    writer.writerow([*head, *columns, *(f"real_{name}" for name in columns)])
     for results in found:
-        by_mix = {gain.mix: gain for gain in results.gains}
+        kinds = [{gain.mix: gain for gain in some} for some in (results.gains, results.real_gains)]
         for rate, cost, on in zip(results.rates, results.costs, results.frontier, strict=True):
-            mix, gain = rate.mix, by_mix.get(rate.mix)
+            mix = rate.mix
             row = [results.domain, mix.n_real, mix.n_sim, mix.weight, rate.rate, rate.low, rate.high]
             row += [rate.seeds, rate.scenes, cost, int(on)]
-            writer.writerow(row + ([] if gain is None else [gain.difference, gain.low, gain.high, gain.p_adjusted]))
+            for gain in (by_mix.get(mix) for by_mix in kinds):
+                row += [""] * 4 if gain is None else [gain.difference, gain.low, gain.high, gain.p_adjusted]
+            writer.writerow(row)
     return text.getvalue()
 
 

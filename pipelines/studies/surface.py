@@ -1,4 +1,4 @@
-"""The success surface of a study: a rate with its interval per mix, and what each mix gains on real demos alone.
+"""The success surface of a study: a rate with its interval per mix, and what each gains on demos of one kind alone.
 
 Intervals hold for another training run, averaged over seeds, on scenes not seen: see `noise` for where their width
 comes from. Gains are paired, since mixes met the same scenes, and their p-values are held to one error rate together.
@@ -6,6 +6,7 @@ comes from. Gains are paired, since mixes met the same scenes, and their p-value
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from scipy import stats
@@ -38,11 +39,11 @@ class Rate:
 
 @dataclass(frozen=True)
 class Gain:
-    """What a mix gains on the same real demos alone.
+    """What a mix gains on the same demos of one kind alone.
 
     Attributes:
         mix: what it was trained on.
-        baseline: the same real demos alone.
+        baseline: the same real demos alone, or the same synthetic ones.
         difference: of the two rates.
         low: lower end of its interval.
         high: upper end.
@@ -75,8 +76,8 @@ def rates(means: Means, confidence: float = 0.95) -> list[Rate]:
     ]
 
 
-def gains(means: Means, confidence: float = 0.95) -> list[Gain]:
-    """What every mix of both sources gains on its real demos alone, where those were tried.
+def gains(means: Means, confidence: float = 0.95, alone: Literal["real", "sim"] = "real") -> list[Gain]:
+    """What every mix of both sources gains on its demos of one kind alone, where those were tried.
 
     The interval of the difference is made of the two rates' own and their correlation by common scenes (Zou and Donner
     2008, as Newcombe 1998 does for paired counts); that of the ratio in the same way (Donner and Zou 2012).
@@ -85,7 +86,8 @@ def gains(means: Means, confidence: float = 0.95) -> list[Gain]:
     covariance = means.own_covariance
     found = []
     for i, mix in enumerate(means.mixes):
-        j = means.place(mix.n_real, 0) if mix.n_real and mix.n_sim else None
+        counts = (mix.n_real, 0) if alone == "real" else (0, mix.n_sim)
+        j = means.place(*counts) if mix.n_real and mix.n_sim else None
         if j is None:
             continue
         error = math.sqrt(covariance[i, i] + covariance[j, j] - 2 * covariance[i, j])
@@ -97,10 +99,10 @@ def gains(means: Means, confidence: float = 0.95) -> list[Gain]:
         )
         p = 2 * float(stats.t.sf(score, freedom))
         correlation = float(covariance[i, j] / math.sqrt(covariance[i, i] * covariance[j, j]))
-        mine, alone = every[i], every[j]
-        difference = (mine.rate - alone.rate, *_difference(mine, alone, correlation))
-        relative = mine.rate / alone.rate - 1 if alone.rate else math.inf
-        found.append((mix, means.mixes[j], difference, (relative, *_ratio(mine, alone, correlation)), p))
+        mine, base = every[i], every[j]
+        difference = (mine.rate - base.rate, *_difference(mine, base, correlation))
+        relative = mine.rate / base.rate - 1 if base.rate else math.inf
+        found.append((mix, means.mixes[j], difference, (relative, *_ratio(mine, base, correlation)), p))
     adjusted = holm([p for *_, p in found])
     return [
         Gain(mix, baseline, *difference, *ratio, p, together)

@@ -97,6 +97,8 @@ def test_the_page_stands_alone_and_says_how_it_was_done(folder: Path, result: di
     assert "1 training seed per cell" in page
     assert "Training seeds make" not in page
     assert "too few for a law" in page
+    assert "Gain over synthetic demos alone" in page
+    assert "From its 4 synthetic demos alone it differs by" in page
     assert "data:text/csv;base64," in page
     drawn = sorted((folder / "out" / "figures").glob("*.svg"))
     assert {path.name for path in drawn} >= {"success-sim-natural.svg", "gain-sim.svg", "cost-sim.svg"}

@@ -65,6 +65,14 @@ def test_gains_are_on_the_same_real_demos_alone() -> None:
     assert row.p_value == row.p_adjusted < 0.001
 
 
+def test_gains_on_synthetic_demos_alone_say_what_the_real_ones_add() -> None:
+    sim = Mix(0, 200, "")
+    found = gains(means(cells({ALONE: [0.1] * 3, BLEND: [0.6, 0.62, 0.58], sim: [0.7, 0.72, 0.68]})), alone="sim")
+    assert [(row.mix, row.baseline) for row in found] == [(BLEND, sim)]
+    assert found[0].difference == pytest.approx(-0.1)
+    assert found[0].low < -0.1 < found[0].high
+
+
 def test_gains_are_held_to_one_error_rate() -> None:
     more = {Mix(10, n, "0.5"): [0.4 + n / 5000, 0.42, 0.45] for n in (200, 400, 600)}
     found = gains(means(cells({ALONE: [0.4, 0.42, 0.38], **more})))
