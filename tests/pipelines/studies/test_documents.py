@@ -11,8 +11,8 @@ from typer.main import get_command
 
 from pipelines.cli import app
 from pipelines.studies.spec import StudySpec
+from tests.documents.pages import blocks, commands, rows
 from tests.pipelines.studies import small
-from tests.test_docs import blocks, commands, rows
 
 PAGE = "docs/studies.md"
 

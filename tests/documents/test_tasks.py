@@ -8,7 +8,7 @@ import scenes
 from scenes.bins import TrayReset
 from scenes.placement import Range
 from scenes.task import Task, get_task
-from tests.test_docs import rows
+from tests.documents.pages import rows
 
 PAGE = "docs/tasks.md"
 TASKS = ("lift", "stack", "stack_three", "square", "pick_place")
