@@ -5,6 +5,7 @@ comes from. Gains are paired, since mixes met the same scenes, and their p-value
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -39,11 +40,11 @@ class Rate:
 
 @dataclass(frozen=True)
 class Gain:
-    """What a mix gains on the same demos of one kind alone.
+    """What a mix gains on another.
 
     Attributes:
         mix: what it was trained on.
-        baseline: the same real demos alone, or the same synthetic ones.
+        baseline: the other, e.g. the same real demos alone.
         difference: of the two rates.
         low: lower end of its interval.
         high: upper end.
@@ -82,14 +83,27 @@ def gains(means: Means, confidence: float = 0.95, alone: Literal["real", "sim"] 
     The interval of the difference is made of the two rates' own and their correlation by common scenes (Zou and Donner
     2008, as Newcombe 1998 does for paired counts); that of the ratio in the same way (Donner and Zou 2012).
     """
-    every = rates(means, confidence)
-    covariance = means.own_covariance
-    found = []
+    pairs = []
     for i, mix in enumerate(means.mixes):
         counts = (mix.n_real, 0) if alone == "real" else (0, mix.n_sim)
         j = means.place(*counts) if mix.n_real and mix.n_sim else None
-        if j is None:
-            continue
+        if j is not None:
+            pairs.append((i, j))
+    return contrasts(means, pairs, confidence)
+
+
+def contrasts(means: Means, pairs: Sequence[tuple[int, int]], confidence: float = 0.95) -> list[Gain]:
+    """What some mixes gain on others, their p-values held to one error rate.
+
+    Args:
+        means: of the study.
+        pairs: numbers of a mix and of its baseline.
+        confidence: of each interval.
+    """
+    every = rates(means, confidence)
+    covariance = means.own_covariance
+    found = []
+    for i, j in pairs:
         error = math.sqrt(covariance[i, i] + covariance[j, j] - 2 * covariance[i, j])
         score = abs(means.z[i] - means.z[j]) / error
         # Satterthwaite's degrees of freedom of a difference (1946).
@@ -102,7 +116,7 @@ def gains(means: Means, confidence: float = 0.95, alone: Literal["real", "sim"] 
         mine, base = every[i], every[j]
         difference = (mine.rate - base.rate, *_difference(mine, base, correlation))
         relative = mine.rate / base.rate - 1 if base.rate else math.inf
-        found.append((mix, means.mixes[j], difference, (relative, *_ratio(mine, base, correlation)), p))
+        found.append((mine.mix, base.mix, difference, (relative, *_ratio(mine, base, correlation)), p))
     adjusted = holm([p for *_, p in found])
     return [
         Gain(mix, baseline, *difference, *ratio, p, together)
