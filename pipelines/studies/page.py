@@ -107,10 +107,10 @@ def _figures(results: DomainResults) -> dict[str, Markup]:
     spots = {rate.mix: Spot(rate.rate, rate.low, rate.high) for rate in results.rates}
     real, sim = (sorted({getattr(mix, side) for mix in spots}) for side in ("n_real", "n_sim"))
     drawn = {}
+    where = f"{results.domain} (surrogate reality)" if results.surrogate else results.domain
     for weight in results.table.weights or ("",):
         here = {(m.n_real, m.n_sim): spot for m, spot in spots.items() if m.weight in (weight, "")}
         rule, end = (f", weight {weight}", f"-{_file(weight)}") if weight else ("", "")
-        where = f"{results.domain} (surrogate reality)" if results.surrogate else results.domain
         drawn[f"success-{name}{end}"] = figures.heat(f"Success in {where}{rule}", real, sim, here)
         series = {
             f"{n:,} real": {m: spot for (k, m), spot in here.items() if k == n}
@@ -125,14 +125,14 @@ def _figures(results: DomainResults) -> dict[str, Markup]:
             (_short(gain.mix), Spot(gain.difference, gain.low, gain.high), _gain_note(gain.difference, gain.p_adjusted))
             for gain in results.gains
         ]
-        drawn[f"gain-{name}"] = figures.differences(f"Gain on the same real demos alone, {results.domain}", rows)
+        drawn[f"gain-{name}"] = figures.differences(f"Gain on the same real demos alone, {where}", rows)
     exchanged = [
         (f"{each.n_sim:,} synthetic, {weight}", Spot(*each.worth), each.identifiable)
         for weight, several in results.exchanges.items()
         for each in several
     ]
     if exchanged:
-        drawn[f"exchange-{name}"] = figures.exchange(f"What synthetic demos are worth, {results.domain}", exchanged)
+        drawn[f"exchange-{name}"] = figures.exchange(f"What synthetic demos are worth, {where}", exchanged)
     for weight, summary in results.summaries.items():
         curves = [
             (
@@ -146,13 +146,13 @@ def _figures(results: DomainResults) -> dict[str, Markup]:
             for curve in summary.curves
         ]
         if curves:
-            title = f"Mixes that do equally well, {results.domain}, weight {weight}"
+            title = f"Mixes that do equally well, {where}, weight {weight}"
             drawn[f"iso-{name}-{_file(weight)}"] = figures.iso(title, curves, summary.exchange.n_sim)
     points = [
         (_short(rate.mix), cost, spots[rate.mix], on)
         for rate, cost, on in zip(results.rates, results.costs, results.frontier, strict=True)
     ]
-    drawn[f"cost-{name}"] = figures.frontier(f"Success and cost, {results.domain}", points)
+    drawn[f"cost-{name}"] = figures.frontier(f"Success and cost, {where}", points)
     return drawn
 
 
