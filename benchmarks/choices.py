@@ -49,6 +49,8 @@ CHOICES = {
     "executed": Choice(policy=("action=executed",)),
     "still": Choice(data=("engine.noise.std=0",)),
     "calmer": Choice(data=("engine.noise.std=0.01",)),
+    # Noise that stays larger and later before the gripper closes or opens.
+    "near": Choice(data=("engine.noise.at_event=0.25", "engine.noise.quiet=4")),
     "appearances": Choice(data=("engine.appearances=4",)),
     "hurried": Choice(data=("engine.plan.time_warp=2",)),
     # Where objects are seen to a centimetre and six degrees, so that there is something to recover from.
