@@ -35,7 +35,7 @@ def _data(spec: StudySpec, sources: Mapping[str, Mapping[str, Any]]) -> str:
     )
     generate = spec.sim.generate
     if generate is not None:
-        seeds = {None: "the demos that come with the task", "real": "the real demos"}.get(
+        seeds = {None: "the demos that come with the task", "real": "the real demos that are not held out"}.get(
             generate.demos, generate.demos
         )
         said.append(f"The latter were generated from {seeds} (algorithm '{generate.algorithm}', seed {generate.seed}).")

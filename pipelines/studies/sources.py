@@ -24,6 +24,7 @@ from scenes.twins import require_open
 from trajectories import Store, open_dataset
 from trajectories.canonical import canonical_json, sha256, write_whole
 from trajectories.dataset import Dataset
+from trajectories.recipes import narrow
 from trajectories.views import content_digest
 
 ROLES = ("real", "sim")
@@ -96,7 +97,7 @@ def make(spec: StudySpec, folder: Path, workers: int, address: str | None, progr
             if source.record is not None:
                 _record(spec, source.record, path, workers, address, progress)
             elif source.generate is not None:
-                demos = found["real"].dataset.path if source.generate.demos == "real" else source.generate.demos
+                demos = _seeds(found["real"], path) if source.generate.demos == "real" else source.generate.demos
                 seconds = _generate(spec, source.generate, demos, path, workers, address, progress)
             path = path / "store"
         spent, dataset = time.perf_counter() - begun, open_dataset(path)
@@ -128,6 +129,8 @@ def made_at(spec: StudySpec, role: str, folder: Path) -> Path:
     }
     if source.generate is not None and source.generate.demos == "real":
         how["demos"] = to_plain(spec.real)
+        if spec.evaluation.held_out:
+            how["without"] = [spec.grid.subset_seed, spec.evaluation.held_out]
     return folder / "sources" / f"{role}-{sha256(canonical_json(how, 'source'))[:12]}"
 
 
@@ -144,6 +147,16 @@ def subsets(episodes: int, seed: int, role: str, held_out: int) -> tuple[np.ndar
     order = np.random.Generator(np.random.PCG64(stream)).permutation(episodes)
     pool = max(0, episodes - held_out)
     return order[:pool], np.sort(order[pool:])
+
+
+def _seeds(real: Source, path: Path) -> Path:
+    """The real demos that synthetic ones are made from: not those that are held out, or these would be known."""
+    if not len(real.held_out):
+        return real.dataset.path
+    seeds = path / "seeds"
+    if not (seeds / "plan.json").is_file():
+        narrow(real.dataset, np.sort(real.order), seeds, {"operation": "study", "role": "seeds"})
+    return seeds
 
 
 def _held_out(spec: StudySpec, role: str) -> int:

@@ -39,7 +39,7 @@ class Generation:
     """Synthetic demos, as `handful generate` makes them."""
 
     count: int
-    # Seed demos: a store; null: the task's bundled ones; "real": the study's real source, all of it.
+    # Seed demos: a store; null: the task's bundled ones; "real": the study's real source, but for what is held out.
     demos: str | None = None
     seed: int = 0
     algorithm: str = "handful"

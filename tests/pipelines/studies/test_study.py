@@ -11,10 +11,11 @@ import pytest
 from typer.main import get_command
 
 from handful import InputError, JobError
+from pipelines import rerender
 from pipelines.cli import app
 from pipelines.locks import alone
 from pipelines.progress import Reporter
-from pipelines.studies import execution, study
+from pipelines.studies import execution, sources, study
 from pipelines.studies.results import read_csv, read_jsonl
 from pipelines.studies.spec import StudySpec, load_spec
 from policies.policy import Policy
@@ -22,6 +23,7 @@ from scenes.domains import get_domain
 from tests.pipelines.studies import small
 from trajectories import open_dataset
 
+ROOT = Path(__file__).resolve().parents[3]
 QUIET = Reporter(quiet=True)
 # No rollouts, which are what takes long.
 OFFLINE = {"domains": [], "held_out": 2}
@@ -229,6 +231,25 @@ def test_demos_of_a_twin_are_made_and_labelled(tmp_path: Path) -> None:
     page = Path(result["report"]).read_text(encoding="utf-8")
     assert "recorded by a script, not by a person" in page
     assert "surrogate" in page
+
+
+def test_synthetic_demos_are_made_from_no_demo_that_is_held_out(tmp_path: Path) -> None:
+    seen = tmp_path / "seen.zarr"
+    rerender.run(ROOT / "demos" / "lift", seen, ("front",), 32, 1, 0, None, rerender.RenderConfig(), QUIET)
+    generation = {"count": 6, "demos": "real", "overrides": ["chunk=6"]}
+    evaluation = {"domains": [], "held_out": 8}
+    spec = small.spec(tmp_path, real={"store": str(seen)}, sim={"generate": generation}, evaluation=evaluation)
+    found = sources.make(spec, tmp_path / "out", 0, None, QUIET)
+    made, real = found["sim"].dataset, found["real"]
+    pool = [open_dataset(seen).meta(number).scene for number in sorted(real.order.tolist())]
+    assert len(pool) == 2
+    named = {source["episode"] for number in range(len(made)) for source in made.meta(number).sources}
+    assert named <= {0, 1}
+    seeds = open_dataset(next((tmp_path / "out" / "sources").glob("sim-*/seeds")))
+    assert [seeds.meta(number).scene for number in range(len(seeds))] == pool
+    assert sources.made_at(spec, "sim", tmp_path) != sources.made_at(
+        small.spec(tmp_path, real={"store": str(seen)}, sim={"generate": generation}), "sim", tmp_path
+    )
 
 
 def test_a_dry_run_says_what_it_would_take_and_leaves_nothing(tmp_path: Path) -> None:
