@@ -18,8 +18,9 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks._data import generated
 from handful import unknown_name
-from pipelines import generate, rollouts, training
+from pipelines import rollouts, training
 from pipelines.evaluations import Evaluation, read_evaluation
 from pipelines.metrics.pairs import mcnemar, outcomes_of_pairs, paired_difference
 from pipelines.progress import Reporter
@@ -96,32 +97,13 @@ def _evaluated(choice: Choice, name: str, folder: Path, task: str, long: bool) -
     data, run, met = folder / _name_of(choice), folder / f"policy_{name}", folder / f"evaluation_{name}"
     if not (met / "results.json").exists():
         copies = next((int(text.split("=")[1]) for text in choice.data if text.startswith("engine.appearances=")), 1)
-        _generate(data, task, (512 if long else 16) // copies, choice.data)
+        generated(data, task, (512 if long else 16) // copies, choice.data, workers=1)
         budget = ("minutes=null", "steps=1400") if long else ("steps=20",)
         preset = "small" if long else "tiny"
         training.run([str(data)], run, preset, None, [*budget, "threads=1", *choice.policy], Reporter(quiet=True))
         count = 200 if long else 4
         rollouts.run(run, task, list(DOMAINS), count, met, 0, ["videos=0"], Reporter(quiet=True))
     return read_evaluation(met)
-
-
-def _generate(data: Path, task: str, scenes: int, overrides: Sequence[str]) -> None:
-    generate.run(
-        task=task,
-        demos=None,
-        out=data,
-        scenes=scenes,
-        count=None,
-        cameras=("front", "wrist"),
-        resolution=84,
-        workers=1,
-        seed=0,
-        address=None,
-        algorithm="handful",
-        dry_run=False,
-        overrides=list(overrides),
-        progress=Reporter(quiet=True),
-    )
 
 
 def _made(folder: Path, choice: Choice) -> dict[str, Any]:

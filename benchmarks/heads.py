@@ -1,6 +1,7 @@
 """The policy's heads beside each other: same data, network, budget, scenes and training seeds.
 
-    python benchmarks/heads.py [--long] [--out FOLDER] [--task lift] [--heads flow,l1,...] [--minutes M]
+    python benchmarks/heads.py [--long] [--out FOLDER] [--task lift] [--heads flow,l1,...] [--seeds 0,2]
+                               [--minutes M]
 
 Prints one JSON object: `value` the success of flow matching in `sim` over all seeds, `limit` that of the best head in
 the same run, `ratio` of the two; then for each domain every head's rate with its interval over seeds and scenes, and
@@ -21,8 +22,9 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks._data import generated
 from handful import unknown_name
-from pipelines import generate, rollouts, training
+from pipelines import rollouts, training
 from pipelines.evaluations import read_evaluation
 from pipelines.progress import Reporter
 from pipelines.studies.noise import means
@@ -85,22 +87,7 @@ def measure(
 def _make(folder: Path, task: str, head: str, seed: int, scenes: int, long: bool) -> None:
     """Data where there is none, a training, its rollouts."""
     data, run = folder / "data", folder / f"{head}-{seed}"
-    generate.run(
-        task=task,
-        demos=None,
-        out=data,
-        scenes=scenes,
-        count=None,
-        cameras=("front", "wrist"),
-        resolution=84,
-        workers=0,
-        seed=0,
-        address=None,
-        algorithm="handful",
-        dry_run=False,
-        overrides=[],
-        progress=_QUIET,
-    )
+    generated(data, task, scenes)
     budget = ["minutes=null", "steps=1400"] if long else ["steps=4", "batch_size=8"]
     given = [*budget, "threads=1", f"seed={seed}", f"model.head={head}"]
     training.run([str(data)], run / "training", "small" if long else "tiny", None, given, _QUIET)

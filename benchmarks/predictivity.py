@@ -29,7 +29,8 @@ from typing import Any
 
 import numpy as np
 
-from pipelines import generate, rollouts, training
+from benchmarks._data import generated
+from pipelines import rollouts, training
 from pipelines.metrics.results import Results
 from pipelines.metrics.uncertainty import METRICS, uncertainty
 from pipelines.progress import Reporter
@@ -133,22 +134,7 @@ class Study:
             return False
         data = self.folder / f"data-{policy.domain}-{policy.scenes}"
         run = self.folder / policy.name / "training"
-        generate.run(
-            task=self.task,
-            demos=None,
-            out=data,
-            scenes=policy.scenes,
-            count=None,
-            cameras=("front", "wrist"),
-            resolution=84,
-            workers=0,
-            seed=0,
-            address=None,
-            algorithm="handful",
-            dry_run=False,
-            overrides=[f"domain={policy.domain}"],
-            progress=_QUIET,
-        )
+        generated(data, self.task, policy.scenes, [f"domain={policy.domain}"])
         if time.monotonic() > self.deadline:
             return False
         budget = ["minutes=null", f"steps={self.size.steps}", "threads=1", f"model.head={policy.head}"]

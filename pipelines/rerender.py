@@ -257,7 +257,7 @@ def _kept_keys(dataset: Dataset) -> list[str]:
     return [key for key in keys if not key.startswith(("images/", "depth/", "segmentation/"))]
 
 
-def _check_source(dataset: Dataset, out: Path, stores: list[Path], posed: bool) -> None:
+def _check_source(dataset: Dataset, out: Path, stores: list[Path], by_poses: bool) -> None:
     path = dataset.path
     if not len(dataset):
         raise InputError(f"'{path}' holds no episodes")
@@ -269,9 +269,9 @@ def _check_source(dataset: Dataset, out: Path, stores: list[Path], posed: bool) 
     keys = dataset.keys()
     needed = {"states": "state" in keys, "values of the scenes' models": any(_model_keys(dataset))}
     missing = [what for what, there in needed.items() if not there]
-    if posed and not missing:
+    if by_poses and not missing:
         raise InputError(f"'{path}' has states, which show what happened to the bit; leave out posed=true")
-    if missing and not posed:
+    if missing and not by_poses:
         raise InputError(
             f"'{path}' has no {' and no '.join(missing)}, so it cannot be drawn again; what handful generate and "
             "handful record make has them, imported data mostly not; posed=true draws the task's own scene, posed by "

@@ -60,6 +60,11 @@ class DomainResults:
         """Whether it was measured in surrogate reality."""
         return self.domain.startswith("twin/")
 
+    @property
+    def label(self) -> str:
+        """Its name, and that it is surrogate reality where it is."""
+        return f"{self.domain} (surrogate reality)" if self.surrogate else self.domain
+
 
 def analyse(
     spec: StudySpec, cells: Sequence[Cell], rows: Sequence[Mapping[str, Any]], seconds_per_sim: float

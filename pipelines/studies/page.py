@@ -107,11 +107,10 @@ def _figures(results: DomainResults) -> dict[str, Markup]:
     spots = {rate.mix: Spot(rate.rate, rate.low, rate.high) for rate in results.rates}
     real, sim = (sorted({getattr(mix, side) for mix in spots}) for side in ("n_real", "n_sim"))
     drawn = {}
-    where = f"{results.domain} (surrogate reality)" if results.surrogate else results.domain
     for weight in results.table.weights or ("",):
         here = {(m.n_real, m.n_sim): spot for m, spot in spots.items() if m.weight in (weight, "")}
         rule, end = (f", weight {weight}", f"-{_file(weight)}") if weight else ("", "")
-        drawn[f"success-{name}{end}"] = figures.heat(f"Success in {where}{rule}", real, sim, here)
+        drawn[f"success-{name}{end}"] = figures.heat(f"Success in {results.label}{rule}", real, sim, here)
         series = {
             f"{n:,} real": {m: spot for (k, m), spot in here.items() if k == n}
             for n in real
@@ -125,14 +124,14 @@ def _figures(results: DomainResults) -> dict[str, Markup]:
             (_short(gain.mix), Spot(gain.difference, gain.low, gain.high), _gain_note(gain.difference, gain.p_adjusted))
             for gain in results.gains
         ]
-        drawn[f"gain-{name}"] = figures.differences(f"Gain on the same real demos alone, {where}", rows)
+        drawn[f"gain-{name}"] = figures.differences(f"Gain on the same real demos alone, {results.label}", rows)
     exchanged = [
         (f"{each.n_sim:,} synthetic, {weight}", Spot(*each.worth), each.identifiable)
         for weight, several in results.exchanges.items()
         for each in several
     ]
     if exchanged:
-        drawn[f"exchange-{name}"] = figures.exchange(f"What synthetic demos are worth, {where}", exchanged)
+        drawn[f"exchange-{name}"] = figures.exchange(f"What synthetic demos are worth, {results.label}", exchanged)
     for weight, summary in results.summaries.items():
         curves = [
             (
@@ -146,13 +145,13 @@ def _figures(results: DomainResults) -> dict[str, Markup]:
             for curve in summary.curves
         ]
         if curves:
-            title = f"Mixes that do equally well, {where}, weight {weight}"
+            title = f"Mixes that do equally well, {results.label}, weight {weight}"
             drawn[f"iso-{name}-{_file(weight)}"] = figures.iso(title, curves, summary.exchange.n_sim)
     points = [
         (_short(rate.mix), cost, spots[rate.mix], on)
         for rate, cost, on in zip(results.rates, results.costs, results.frontier, strict=True)
     ]
-    drawn[f"cost-{name}"] = figures.frontier(f"Success and cost, {where}", points)
+    drawn[f"cost-{name}"] = figures.frontier(f"Success and cost, {results.label}", points)
     return drawn
 
 
@@ -252,9 +251,8 @@ def _rate(rate: Rate) -> str:
 
 def _headline(results: DomainResults) -> str:
     """The largest gain in a sentence; it was looked for, so it is said to be the largest of so many."""
-    where = f"{results.domain} (surrogate reality)" if results.surrogate else results.domain
     if not results.gains:
-        return f"In {where} no mix of both kinds of demos was compared with its real ones alone."
+        return f"In {results.label} no mix of both kinds of demos was compared with its real ones alone."
     best = max(results.gains, key=lambda gain: gain.difference)
     points = _points(best.difference, best.low, best.high)
     beside = ""
@@ -263,8 +261,9 @@ def _headline(results: DomainResults) -> str:
             added_points = _points(added.difference, added.low, added.high)
             beside = f" From its {added.baseline.n_sim:,} synthetic demos alone it differs by {added_points} points."
     return (
-        f"In {where}, {best.mix} differs by {points} points of success from the {best.baseline.n_real} real demos "
-        f"alone: the largest of {len(results.gains)} gains (p = {best.p_adjusted:.2g}, Holm).{beside}"
+        f"In {results.label}, {best.mix} differs by {points} points of success from the "
+        f"{best.baseline.n_real} real demos alone: the largest of {len(results.gains)} gains "
+        f"(p = {best.p_adjusted:.2g}, Holm).{beside}"
     )
 
 

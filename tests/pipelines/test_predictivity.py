@@ -68,7 +68,7 @@ def test_a_stopped_study_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         ]
         (out / "results.json").write_text(json.dumps({"results": rows}))
 
-    monkeypatch.setattr(predictivity.generate, "run", lambda **given: None)
+    monkeypatch.setattr(predictivity, "generated", lambda *given: None)
     monkeypatch.setattr(predictivity.training, "run", lambda *given: None)
     monkeypatch.setattr(predictivity.rollouts, "run", evaluate)
     with pytest.raises(KeyboardInterrupt):
@@ -95,7 +95,7 @@ def test_nothing_is_begun_after_the_time_is_up(tmp_path: Path, monkeypatch: pyte
     def never(*given: Any, **named: Any) -> None:
         raise AssertionError("begun")
 
-    monkeypatch.setattr(predictivity.generate, "run", never)
+    monkeypatch.setattr(predictivity, "generated", never)
     found = predictivity.measure(False, tmp_path, minutes=-1)
     assert found["policies_left"] == 3
     assert math.isnan(found["value"])

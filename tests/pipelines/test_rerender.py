@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from generators.posing import posed
 from handful import InputError
 from pipelines import generate, rerender
 from pipelines.configuration import resolve
 from pipelines.coverage import coverage_of
 from pipelines.progress import Reporter
 from pipelines.regenerate import regenerate
+from scenes.workspace import workspace_of
 from tests.pipelines.test_generate import tree
 from trajectories import Episode, Store, open_dataset
 from trajectories.recipes import exclude, merge
@@ -271,6 +273,10 @@ def test_what_cannot_be_posed_is_refused(generated: Store, tmp_path: Path) -> No
         InputError, match=r"nothing that is seen varies in the domain of .*; say what to draw them from"
     ):
         render(imported(generated.path, tmp_path / "whole").path, tmp_path / "out", "posed=true", appearances=2)
+    episode = generated.episode(0)
+    six = {**episode.arrays, "observation/joint_position": episode.arrays["observation/joint_position"][:, :6]}
+    with pytest.raises(InputError, match="of 'lift' has 6 joints; 'panda' has 7"):
+        posed(workspace_of(episode.meta), Episode(six, episode.meta))
     assert not (tmp_path / "out").exists()
 
 

@@ -14,7 +14,7 @@ MIXES = [Mix(10, n, "0.5") for n in (100, 200, 300, 400, 500, 600)]
 SUCCESS = [0.1, 0.5, 0.2, 0.6, 0.4, 0.9]
 
 
-def rows(losses: list[list[float]], executed: list[float] | None = None) -> list[dict[str, Any]]:
+def rows(losses: list[list[float]]) -> list[dict[str, Any]]:
     """Finished runs: a list of losses per mix, one per seed."""
     return [
         {
@@ -22,10 +22,10 @@ def rows(losses: list[list[float]], executed: list[float] | None = None) -> list
             "n_sim": mix.n_sim,
             "weight": mix.weight,
             "seed": seed,
-            "offline": {"loss": loss, "executed": 1.0 if executed is None else executed[number]},
+            "offline": {"loss": loss, "executed": 1.0},
             "probe": None,
         }
-        for number, (mix, of_seeds) in enumerate(zip(MIXES, losses, strict=True))
+        for mix, of_seeds in zip(MIXES, losses, strict=True)
         for seed, loss in enumerate(of_seeds)
     ]
 
