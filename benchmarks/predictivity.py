@@ -1,18 +1,23 @@
 """Does success in simulation foretell success in surrogate reality, and how does the width of randomisation matter?
 
     python benchmarks/predictivity.py [--long] [--out FOLDER] [--minutes M] [--tasks lift,stack]
+                                      [--policies none-64-flow,...] [--only-table]
 
 Policies that differ in their data (drawn from `none`, `sim` and `wide`, few episodes and many) and in their head are
 measured on the same scenes of three simulators (`none`, `sim`, `wide`) and of sealed twins. Each twin stands in for one
 robot in one room: surrogate reality, of which every figure here speaks. Prints one JSON object: `value` the MMRV of the
-first task between `sim` and the mean of the twins, `limit` its noise floor, what a perfect simulator would score with
-as many policies and rollouts, `ratio` of the two; then, per task, simulator and twin, MMRV, Pearson's and Spearman's r
-with their intervals, noise floor and random level, and every policy's rate.
+first task between `sim` and the mean of the mild twins, `limit` its noise floor, what a perfect simulator would score
+with as many policies and rollouts, `ratio` of the two; then, per task, simulator and twin, MMRV, Pearson's and
+Spearman's r with their intervals, noise floor and random level, and every policy's rate.
+
+A policy of another task starts from the one that learnt `lift` from such data with such a head: from nothing, as many
+steps do not teach stacking.
 
 A cell is a data set, a policy, or a policy's rollouts in one domain. What is done in the folder is not done again, and
 what was stopped goes on, so a full study may be made in as many sittings as it takes: `--minutes` ends one before the
-next cell. `cells.csv` has a line for each policy and domain: task, policy, domain, successes, episodes. `--only-table`
-analyses what is there.
+next cell, and several processes may share the work, each with `--policies` of its own that have learnt `lift`.
+`cells.csv` has a line for each policy and domain: task, policy, domain, successes, episodes. `--only-table` analyses
+what is there.
 """
 
 import argparse
@@ -30,15 +35,19 @@ from typing import Any
 import numpy as np
 
 from benchmarks._data import generated
+from handful import unknown_name
 from pipelines import rollouts, training
 from pipelines.metrics.results import Results
 from pipelines.metrics.uncertainty import METRICS, uncertainty
 from pipelines.progress import Reporter
 from pipelines.terminal import plain
 from scenes.domains import get_domain
+from scenes.twins import severity_of
 from trajectories.canonical import write_whole
 
 SIMULATORS = ("none", "sim", "wide")
+# The task that every policy learns first.
+FIRST = "lift"
 _QUIET = Reporter(quiet=True)
 _COLUMNS = ("task", "policy", "domain", "successes", "episodes")
 
@@ -76,7 +85,9 @@ def _policies(scenes: Sequence[int], heads: Sequence[str]) -> tuple[Policy, ...]
     return tuple(Policy(*each) for each in itertools.product(SIMULATORS, scenes, heads))
 
 
-FULL = Size(_policies((64, 512), ("flow", "l1")), tuple(f"twin/test-{i}" for i in (0, 1, 2, 3)), "small", 1400, 100, 50)
+# Four mild twins, one medium and one severe.
+_TWINS = tuple(f"twin/test-{number}" for number in (0, 3, 6, 9, 1, 2))
+FULL = Size(_policies((64, 512), ("flow", "l1")), _TWINS, "small", 1400, 100, 50)
 TOY = Size(_policies((2,), ("flow",)), ("twin/test-0",), "tiny", 2, 1, 1)
 
 
@@ -84,20 +95,23 @@ class Study:
     """The cells of one task, made where they are missing.
 
     Args:
-        folder: of the task.
+        folder: of the whole study.
         task: its name.
         size: what to make.
         deadline: no cell is begun after this moment of `time.monotonic`.
     """
 
     def __init__(self, folder: Path, task: str, size: Size, deadline: float) -> None:
-        self.folder, self.task, self.size, self.deadline = folder, task, size, deadline
+        self.task, self.size, self.deadline = task, size, deadline
+        self.folder = folder / task
+        self.base = None if task == FIRST else Study(folder, FIRST, size, deadline)
 
-    def make(self) -> int:
-        """Make what is missing; returns how many policies are left over."""
+    def make(self, names: Sequence[str] = ()) -> int:
+        """Make what is missing of all policies, or of those named; returns how many of all are left over."""
         left = 0
         for policy in self.size.policies:
-            if self.results(policy) is None and not self._measured(policy):
+            wanted = not names or policy.name in names
+            if self.results(policy) is None and not (wanted and self._measured(policy)):
                 left += 1
         return left
 
@@ -129,18 +143,10 @@ class Study:
         ]
 
     def _measured(self, policy: Policy) -> bool:
-        """Data, training, rollouts; False where the sitting ended before the last of them."""
-        if time.monotonic() > self.deadline:
+        """Training and rollouts; False where the sitting ended before the last of them."""
+        run = self._trained(policy)
+        if run is None:
             return False
-        data = self.folder / f"data-{policy.domain}-{policy.scenes}"
-        run = self.folder / policy.name / "training"
-        generated(data, self.task, policy.scenes, [f"domain={policy.domain}"])
-        if time.monotonic() > self.deadline:
-            return False
-        budget = ["minutes=null", f"steps={self.size.steps}", "threads=1", f"model.head={policy.head}"]
-        if self.size is TOY:
-            budget += ["batch_size=4", "checkpoints=1"]
-        training.run([str(data)], run, self.size.preset, None, budget, _QUIET)
         for part, domains, episodes in self._parts():
             if time.monotonic() > self.deadline:
                 return False
@@ -150,6 +156,25 @@ class Study:
             rollouts.run(run, self.task, list(domains), episodes, out, 0, given, _QUIET)
         return True
 
+    def _trained(self, policy: Policy) -> Path | None:
+        """The run of a policy, with the data it learns from; None where the sitting ended before."""
+        base = self.base and self.base._trained(policy)
+        if (self.base and base is None) or time.monotonic() > self.deadline:
+            return None
+        data = self.folder / f"data-{policy.domain}-{policy.scenes}"
+        run = self.folder / policy.name / "training"
+        generated(data, self.task, policy.scenes, [f"domain={policy.domain}"])
+        if time.monotonic() > self.deadline:
+            return None
+        budget = ["minutes=null", f"steps={self.size.steps}", "threads=1"]
+        if self.size is TOY:
+            budget += ["batch_size=4", "checkpoints=1"]
+        if base is None:
+            training.run([str(data)], run, self.size.preset, None, [*budget, f"model.head={policy.head}"], _QUIET)
+        else:
+            training.run([str(data)], run, None, None, budget, _QUIET, base=base)
+        return run
+
 
 def measure(
     long: bool,
@@ -157,29 +182,34 @@ def measure(
     tasks: Sequence[str] = (),
     minutes: float = math.inf,
     only_table: bool = False,
+    policies: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Make the study, or go on with it, and analyse what there is.
 
     Args:
-        long: twelve policies and four twins for each of two tasks: some six hours of one core; otherwise a toy that
+        long: twelve policies and six twins for each of two tasks: some five hours of one core; otherwise a toy that
             learns nothing, to show that it runs.
         out: folder in which what is done is not done again; None: a temporary one.
         tasks: their names; "lift" and "stack" where `long`, else "lift".
         minutes: no cell is begun after so long.
         only_table: make nothing.
+        policies: names of those to make; all of them unless given.
     """
     size = FULL if long else TOY
     names = list(tasks) or (["lift", "stack"] if long else ["lift"])
+    for policy in policies:
+        if policy not in (known := [each.name for each in size.policies]):
+            raise unknown_name("policy", policy, known)
     deadline = -math.inf if only_table else time.monotonic() + 60 * minutes
     with tempfile.TemporaryDirectory() as scratch:
         folder = out or Path(scratch)
-        studies = [Study(folder / name, name, size, deadline) for name in names]
-        left = sum(study.make() for study in studies)
+        studies = [Study(folder, name, size, deadline) for name in names]
+        left = sum(study.make(policies) for study in studies)
         rows = [row for study in studies for row in study.rows()]
         if out is not None:
             _write(out / "cells.csv", rows)
     found = {name: analysed([row[1:] for row in rows if row[0] == name], size.twins) for name in names}
-    first = found[names[0]].get("sim", {}).get("all twins", {}).get("mmrv")
+    first = found[names[0]].get("sim", {}).get("mild twins", {}).get("mmrv")
     value, limit = (first["value"], first["noise_floor"]) if first else (math.nan, math.nan)
     return {
         "benchmark": "predictivity",
@@ -203,7 +233,7 @@ def _write(path: Path, rows: Sequence[tuple[str, str, str, int, int]]) -> None:
 def analysed(
     rows: Sequence[tuple[str, str, int, int]], twins: Sequence[str], samples: int = 2000
 ) -> dict[str, dict[str, dict[str, Any]]]:
-    """Agreement of each simulator with each twin, and with all twins together.
+    """Agreement of each simulator with each twin, and with all twins of a severity together.
 
     Args:
         rows: policy, domain, successes, episodes; of each policy all domains.
@@ -211,8 +241,8 @@ def analysed(
         samples: draws that intervals are made of.
 
     Returns:
-        Simulator -> twin, or "all twins" (a policy's score is the mean over them) -> metric -> its figures; "n" is the
-        number of policies. Nothing of fewer than three policies; a correlation is null where all scores are the same.
+        Simulator -> twin, or e.g. "mild twins" (a policy's score is the mean over them) -> metric -> its figures; "n"
+        is the number of policies. Nothing of fewer than three; a correlation is null where all scores are the same.
     """
     table: dict[tuple[str, str], tuple[int, int]] = {(policy, domain): (k, n) for policy, domain, k, n in rows}
     names = tuple(dict.fromkeys(policy for policy, *_ in rows))
@@ -223,10 +253,14 @@ def analysed(
         both = np.array([[table[name, domain] for domain in domains] for name in names])
         return both[..., 0], both[..., 1]
 
+    realities: dict[str, list[str]] = {}
+    for twin in twins:
+        realities.setdefault(f"{severity_of(twin)} twins", []).append(twin)
+    realities |= {twin: [twin] for twin in twins}
     found: dict[str, dict[str, dict[str, Any]]] = {}
     for simulator in SIMULATORS:
         found[simulator] = {}
-        for label, reality in (("all twins", list(twins)), *((twin, [twin]) for twin in twins)):
+        for label, reality in realities.items():
             # As many rollouts in each twin, so that the mean over twins is the rate of all together; its interval is
             # for these twins.
             real_k, real_n = (each.sum(axis=1, keepdims=True) for each in counts(reality))
@@ -252,10 +286,11 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="folder in which what is done is not done again")
     parser.add_argument("--minutes", type=float, default=math.inf, help="begin nothing after so long")
     parser.add_argument("--tasks", default="", help="e.g. lift,stack")
+    parser.add_argument("--policies", default="", help=f"e.g. {FULL.policies[0].name},{FULL.policies[-1].name}")
     parser.add_argument("--only-table", action="store_true", help="analyse what there is")
     chosen = parser.parse_args()
-    names = [name for name in chosen.tasks.split(",") if name]
-    print(json.dumps(plain(measure(chosen.long, chosen.out, names, chosen.minutes, chosen.only_table))))
+    tasks, policies = ([name for name in text.split(",") if name] for text in (chosen.tasks, chosen.policies))
+    print(json.dumps(plain(measure(chosen.long, chosen.out, tasks, chosen.minutes, chosen.only_table, policies))))
 
 
 if __name__ == "__main__":
