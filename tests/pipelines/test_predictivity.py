@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from benchmarks import predictivity
+from handful import InputError
 from pipelines.metrics import mean_maximum_rank_violation, pearson
 from scenes.domains import get_domain
 
@@ -100,3 +101,30 @@ def test_nothing_is_begun_after_the_time_is_up(tmp_path: Path, monkeypatch: pyte
     assert found["policies_left"] == 3
     assert math.isnan(found["value"])
     assert found["cells"] == []
+
+
+def test_another_task_starts_from_what_learnt_to_lift(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[tuple[str, str | None]] = []
+
+    def train(data: list[str], run: Path, *rest: Any, base: Path | None = None) -> None:
+        made.append((str(run.relative_to(tmp_path)), base and str(base.relative_to(tmp_path))))
+        head = [text for text in rest[2] if text.startswith("model.head")]
+        # The head is that of the run it starts from.
+        assert (head == []) == (base is not None)
+
+    def evaluate(run: Path, task: str, domains: list[str], episodes: int, out: Path, *rest: Any) -> None:
+        assert (task, run.parent) == ("stack", out.parent)
+        out.mkdir(parents=True)
+        rows = [{"domain": d, "world": get_domain(d).world, "successes": 0, "episodes": episodes} for d in domains]
+        (out / "results.json").write_text(json.dumps({"results": rows}))
+
+    monkeypatch.setattr(predictivity, "generated", lambda *given: None)
+    monkeypatch.setattr(predictivity.training, "run", train)
+    monkeypatch.setattr(predictivity.rollouts, "run", evaluate)
+    found = predictivity.measure(False, tmp_path, ["stack"], policies=["sim-2-flow"])
+    lift = "lift/sim-2-flow/training"
+    assert made == [(lift, None), ("stack/sim-2-flow/training", lift)]
+    assert found["policies_left"] == 2
+    assert {cell["policy"] for cell in found["cells"]} == {"sim-2-flow"}
+    with pytest.raises(InputError, match="unknown policy 'sim-3-flow'"):
+        predictivity.measure(False, tmp_path, ["stack"], policies=["sim-3-flow"])
