@@ -16,8 +16,8 @@ steps do not teach stacking.
 A cell is a data set, a policy, or a policy's rollouts in one domain. What is done in the folder is not done again, and
 what was stopped goes on, so a full study may be made in as many sittings as it takes: `--minutes` ends one before the
 next cell, and several processes may share the work, each with `--policies` of its own that have learnt `lift`.
-`cells.csv` has a line for each policy and domain: task, policy, domain, successes, episodes. `--only-table` analyses
-what is there.
+`cells.csv` has a line for each policy and domain: task, policy, domain, successes, episodes; `TASK.svg` shows them.
+`--only-table` analyses what is there.
 """
 
 import argparse
@@ -35,11 +35,13 @@ from typing import Any
 import numpy as np
 
 from benchmarks._data import generated
+from benchmarks._panels import Spot, panels
 from handful import unknown_name
 from pipelines import rollouts, training
 from pipelines.metrics.results import Results
 from pipelines.metrics.uncertainty import METRICS, uncertainty
 from pipelines.progress import Reporter
+from pipelines.statistics import wilson_interval
 from pipelines.terminal import plain
 from scenes.domains import get_domain
 from scenes.twins import severity_of
@@ -208,6 +210,8 @@ def measure(
         rows = [row for study in studies for row in study.rows()]
         if out is not None:
             _write(out / "cells.csv", rows)
+            for study in studies:
+                write_whole(out / f"{study.task}.svg", _drawn(study).encode())
     found = {name: analysed([row[1:] for row in rows if row[0] == name], size.twins) for name in names}
     first = found[names[0]].get("sim", {}).get("mild twins", {}).get("mmrv")
     value, limit = (first["value"], first["noise_floor"]) if first else (math.nan, math.nan)
@@ -228,6 +232,29 @@ def _write(path: Path, rows: Sequence[tuple[str, str, str, int, int]]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     lines = [",".join(_COLUMNS), *(",".join(map(str, row)) for row in rows)]
     write_whole(path, ("\n".join(lines) + "\n").encode())
+
+
+def _drawn(study: Study) -> str:
+    """The figure of a task: success in each simulator against that in all mild twins together."""
+    mild = [twin for twin in study.size.twins if severity_of(twin) == "mild"]
+    shown: dict[str, list[Spot]] = {simulator: [] for simulator in SIMULATORS}
+    for policy in study.size.policies:
+        found = study.results(policy)
+        if found is None:
+            continue
+        counts = {
+            **{simulator: found[simulator] for simulator in SIMULATORS},
+            "mild": tuple(sum(found[twin][k] for twin in mild) for k in (0, 1)),
+        }
+        rates = {name: (k / n, *wilson_interval(k, n)) for name, (k, n) in counts.items()}
+        for simulator, spots in shown.items():
+            learnt = f"data drawn from {policy.domain}"
+            spots.append(Spot(policy.name, learnt, policy.head == "flow", rates[simulator], rates["mild"]))
+    title = (
+        f"{study.task}: success in simulation and in {len(mild)} mild twin{'s' * (len(mild) != 1)} (surrogate reality)"
+    )
+    drawn = [(f"in {simulator}", spots) for simulator, spots in shown.items()]
+    return panels(title, drawn, "in the twins", "filled: flow matching; hollow: L1 regression")
 
 
 def analysed(

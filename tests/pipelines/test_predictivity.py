@@ -5,6 +5,7 @@ import json
 import math
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -128,3 +129,24 @@ def test_another_task_starts_from_what_learnt_to_lift(tmp_path: Path, monkeypatc
     assert {cell["policy"] for cell in found["cells"]} == {"sim-2-flow"}
     with pytest.raises(InputError, match="unknown policy 'sim-3-flow'"):
         predictivity.measure(False, tmp_path, ["stack"], policies=["sim-3-flow"])
+
+
+def test_the_figure_has_every_policy_in_every_simulator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(predictivity, "generated", lambda *given: None)
+    monkeypatch.setattr(predictivity.training, "run", lambda *given: None)
+
+    def evaluate(run: Path, task: str, domains: list[str], episodes: int, out: Path, *rest: Any) -> None:
+        out.mkdir(parents=True)
+        rows = [{"domain": d, "world": get_domain(d).world, "successes": 1, "episodes": episodes} for d in domains]
+        (out / "results.json").write_text(json.dumps({"results": rows}))
+
+    monkeypatch.setattr(predictivity.rollouts, "run", evaluate)
+    predictivity.measure(False, tmp_path)
+    root = ElementTree.parse(tmp_path / "lift.svg").getroot()
+    title = root.find("{*}title")
+    assert title is not None
+    assert title.text == "lift: success in simulation and in 1 mild twin (surrogate reality)"
+    named = [each.text for each in root.findall("{*}circle/{*}title")]
+    assert named == 3 * ["none-2-flow", "sim-2-flow", "wide-2-flow"]
+    # All succeeded in all: at the right end and at the top of every panel.
+    assert len({circle.get("cy") for circle in root.findall("{*}circle") if len(circle)}) == 1
