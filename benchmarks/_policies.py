@@ -14,7 +14,7 @@ from pipelines.progress import Reporter
 from scenes.domains import get_domain
 
 SIMULATORS = ("none", "sim", "wide")
-# The task that every policy learns first.
+# The task that is learnt from nothing. Policies of others start from one that has learnt it for longer, by head.
 FIRST = "lift"
 _QUIET = Reporter(quiet=True)
 # What is counted: episodes that succeeded, and those that came through the task's first stage, which tell policies
@@ -45,7 +45,9 @@ class Size:
     policies: tuple[Policy, ...]
     twins: tuple[str, ...]
     preset: str
+    # Training steps of each policy, and of those that others start from.
     steps: int
+    base_steps: int
     # Rollouts of each policy in each simulator, and in each twin.
     sim_episodes: int
     twin_episodes: int
@@ -57,8 +59,8 @@ def _policies(scenes: Sequence[int], heads: Sequence[str]) -> tuple[Policy, ...]
 
 # Four mild twins, one medium and one severe.
 _TWINS = tuple(f"twin/test-{number}" for number in (0, 3, 6, 9, 1, 2))
-FULL = Size(_policies((64, 512), ("flow", "l1")), _TWINS, "small", 1400, 100, 50)
-TOY = Size(_policies((2,), ("flow",)), ("twin/test-0",), "tiny", 2, 1, 1)
+FULL = Size(_policies((64, 512), ("flow", "l1")), _TWINS, "small", 1400, 3700, 100, 50)
+TOY = Size(_policies((2,), ("flow",)), ("twin/test-0",), "tiny", 2, 3, 1, 1)
 
 
 class Study:
@@ -72,9 +74,8 @@ class Study:
     """
 
     def __init__(self, folder: Path, task: str, size: Size, deadline: float) -> None:
+        self.root, self.folder = folder, folder / task
         self.task, self.size, self.deadline = task, size, deadline
-        self.folder = folder / task
-        self.base = None if task == FIRST else Study(folder, FIRST, size, deadline)
 
     def make(self, names: Sequence[str] = ()) -> int:
         """Make what is missing of all policies, or of those named; returns how many of all are left over."""
@@ -128,22 +129,37 @@ class Study:
 
     def _trained(self, policy: Policy) -> Path | None:
         """The run of a policy, with the data it learns from; None where the sitting ended before."""
-        base = self.base and self.base._trained(policy)
-        if (self.base and base is None) or time.monotonic() > self.deadline:
+        data = self._data(self.task, policy.domain, policy.scenes)
+        base = None if self.task == FIRST else self._base(policy.head)
+        if data is None or (base is None and self.task != FIRST) or time.monotonic() > self.deadline:
             return None
-        data = self.folder / f"data-{policy.domain}-{policy.scenes}"
         run = self.folder / policy.name / "training"
-        generated(data, self.task, policy.scenes, [f"domain={policy.domain}"])
+        head = [f"model.head={policy.head}"] if base is None else []
+        preset = self.size.preset if base is None else None
+        training.run([str(data)], run, preset, None, self._budget(self.size.steps) + head, _QUIET, base=base)
+        return run
+
+    def _base(self, head: str) -> Path | None:
+        """The run that policies of other tasks start from; None where the sitting ended before."""
+        data = self._data(FIRST, "sim", max(policy.scenes for policy in self.size.policies))
+        if data is None or time.monotonic() > self.deadline:
+            return None
+        run = self.root / f"base-{head}" / "training"
+        budget = [*self._budget(self.size.base_steps), f"model.head={head}"]
+        training.run([str(data)], run, self.size.preset, None, budget, _QUIET)
+        return run
+
+    def _data(self, task: str, domain: str, scenes: int) -> Path | None:
+        """A data set; None where the sitting ended before."""
         if time.monotonic() > self.deadline:
             return None
-        budget = ["minutes=null", f"steps={self.size.steps}", "threads=1"]
-        if self.size is TOY:
-            budget += ["batch_size=4", "checkpoints=1"]
-        if base is None:
-            training.run([str(data)], run, self.size.preset, None, [*budget, f"model.head={policy.head}"], _QUIET)
-        else:
-            training.run([str(data)], run, None, None, budget, _QUIET, base=base)
-        return run
+        data = self.root / task / f"data-{domain}-{scenes}"
+        generated(data, task, scenes, [f"domain={domain}"])
+        return data
+
+    def _budget(self, steps: int) -> list[str]:
+        toy = ["batch_size=4", "checkpoints=1"] if self.size is TOY else []
+        return ["minutes=null", f"steps={steps}", "threads=1", *toy]
 
 
 def _counts(row: Mapping[str, Any]) -> dict[str, int]:

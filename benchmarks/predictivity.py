@@ -11,14 +11,15 @@ with as many policies and rollouts, `ratio` of the two; then, per task, simulato
 Spearman's r with their intervals, noise floor and random level, of success and of the first stage, and every policy's
 counts.
 
-A policy of another task starts from the one that learnt `lift` from such data with such a head: from nothing, as many
-steps do not teach stacking.
+A policy of another task than `lift` starts from one of its head that learnt to lift in `sim` for longer: from nothing,
+as many steps do not teach stacking.
 
 A cell is a data set, a policy, or a policy's rollouts in one domain. What is done in the folder is not done again, and
 what was stopped goes on, so a full study may be made in as many sittings as it takes: `--minutes` ends one before the
-next cell, and several processes may share the work, each with `--policies` of its own that have learnt `lift`.
-`cells.csv` has a line for each policy and domain: task, policy, domain, episodes that succeeded, that came through the
-task's first stage, and all; `TASK.svg` and `TASK_begun.svg` show them. `--only-table` analyses what is there.
+next cell, and several processes may share the work, each with `--policies` of its own, once those that others start
+from are there. `cells.csv` has a line for each policy and domain: task, policy, domain, episodes that succeeded, that
+came through the task's first stage, and all; `TASK.svg` and `TASK_begun.svg` show them. `--only-table` analyses what is
+there.
 """
 
 import argparse

@@ -81,7 +81,7 @@ def test_a_stopped_study_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         (out / "results.json").write_text(json.dumps({"results": rows}))
 
     monkeypatch.setattr(_policies, "generated", lambda *given: None)
-    monkeypatch.setattr(_policies.training, "run", lambda *given: None)
+    monkeypatch.setattr(_policies.training, "run", lambda *given, base: None)
     monkeypatch.setattr(_policies.rollouts, "run", evaluate)
     with pytest.raises(KeyboardInterrupt):
         predictivity.measure(False, tmp_path)
@@ -117,6 +117,11 @@ def test_nothing_is_begun_after_the_time_is_up(tmp_path: Path, monkeypatch: pyte
 def test_another_task_starts_from_what_learnt_to_lift(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[tuple[str, str | None]] = []
 
+    stores: list[tuple[str, str]] = []
+
+    def make(out: Path, task: str, scenes: int, overrides: list[str]) -> None:
+        stores.append((task, overrides[0].removeprefix("domain=")))
+
     def train(data: list[str], run: Path, *rest: Any, base: Path | None = None) -> None:
         made.append((str(run.relative_to(tmp_path)), base and str(base.relative_to(tmp_path))))
         head = [text for text in rest[2] if text.startswith("model.head")]
@@ -129,12 +134,12 @@ def test_another_task_starts_from_what_learnt_to_lift(tmp_path: Path, monkeypatc
         rows = [result(d, 0, episodes) for d in domains]
         (out / "results.json").write_text(json.dumps({"results": rows}))
 
-    monkeypatch.setattr(_policies, "generated", lambda *given: None)
+    monkeypatch.setattr(_policies, "generated", make)
     monkeypatch.setattr(_policies.training, "run", train)
     monkeypatch.setattr(_policies.rollouts, "run", evaluate)
     found = predictivity.measure(False, tmp_path, ["stack"], policies=["sim-2-flow"])
-    lift = "lift/sim-2-flow/training"
-    assert made == [(lift, None), ("stack/sim-2-flow/training", lift)]
+    assert made == [("base-flow/training", None), ("stack/sim-2-flow/training", "base-flow/training")]
+    assert stores == [("stack", "sim"), ("lift", "sim")]
     assert found["policies_left"] == 2
     assert {cell["policy"] for cell in found["cells"]} == {"sim-2-flow"}
     with pytest.raises(InputError, match="unknown policy 'sim-3-flow'"):
@@ -143,7 +148,7 @@ def test_another_task_starts_from_what_learnt_to_lift(tmp_path: Path, monkeypatc
 
 def test_the_figure_has_every_policy_in_every_simulator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_policies, "generated", lambda *given: None)
-    monkeypatch.setattr(_policies.training, "run", lambda *given: None)
+    monkeypatch.setattr(_policies.training, "run", lambda *given, base: None)
 
     def evaluate(run: Path, task: str, domains: list[str], episodes: int, out: Path, *rest: Any) -> None:
         out.mkdir(parents=True)
