@@ -5,9 +5,12 @@ from pathlib import Path
 
 from pipelines import generate
 from pipelines.progress import Reporter
+from sim.panda import PANDA
 
 
-def generated(out: Path, task: str, scenes: int, overrides: Sequence[str] = (), workers: int = 0) -> None:
+def generated(
+    out: Path, task: str, scenes: int, overrides: Sequence[str] = (), workers: int = 0, embodiment: str = PANDA.name
+) -> None:
     """Make a store, or go on with one that was stopped; a finished one is left as it is.
 
     Args:
@@ -16,6 +19,7 @@ def generated(out: Path, task: str, scenes: int, overrides: Sequence[str] = (), 
         scenes: how many are tried.
         overrides: of GenerationConfig.
         workers: processes; 0 works in this one.
+        embodiment: the robot that does it.
     """
     generate.run(
         task=task,
@@ -32,4 +36,5 @@ def generated(out: Path, task: str, scenes: int, overrides: Sequence[str] = (), 
         dry_run=False,
         overrides=list(overrides),
         progress=Reporter(quiet=True),
+        embodiment=embodiment,
     )
