@@ -158,8 +158,8 @@ class Study:
         return data
 
     def _budget(self, steps: int) -> list[str]:
-        toy = ["batch_size=4", "checkpoints=1"] if self.size is TOY else []
-        return ["minutes=null", f"steps={steps}", "threads=1", *toy]
+        batches = ["batch_size=4", "checkpoints=1"] if self.size is TOY else ["batch_size=64"]
+        return ["minutes=null", f"steps={steps}", "threads=1", *batches]
 
 
 def _counts(row: Mapping[str, Any]) -> dict[str, int]:

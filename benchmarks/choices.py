@@ -98,7 +98,7 @@ def _evaluated(choice: Choice, name: str, folder: Path, task: str, long: bool) -
     if not (met / "results.json").exists():
         copies = next((int(text.split("=")[1]) for text in choice.data if text.startswith("engine.appearances=")), 1)
         generated(data, task, (512 if long else 16) // copies, choice.data, workers=1)
-        budget = ("minutes=null", "steps=1400") if long else ("steps=20",)
+        budget = ("minutes=null", "steps=1400", "batch_size=64") if long else ("steps=20",)
         preset = "small" if long else "tiny"
         training.run([str(data)], run, preset, None, [*budget, "threads=1", *choice.policy], Reporter(quiet=True))
         count = 200 if long else 4

@@ -46,7 +46,7 @@ def measure(
     seeds: Sequence[int] = (),
     minutes: float = math.inf,
 ) -> dict[str, Any]:
-    """Measure; `long` trains `small` for 1,400 steps on 512 episodes and takes 200 rollouts per domain.
+    """Measure; `long` trains `small` for 2,800 steps on 512 episodes and takes 200 rollouts per domain.
 
     Args:
         long: three seeds of every head at full size, some 90 minutes of one core; otherwise two heads that learn
@@ -88,7 +88,7 @@ def _make(folder: Path, task: str, head: str, seed: int, scenes: int, long: bool
     """Data where there is none, a training, its rollouts."""
     data, run = folder / "data", folder / f"{head}-{seed}"
     generated(data, task, scenes)
-    budget = ["minutes=null", "steps=1400"] if long else ["steps=4", "batch_size=8"]
+    budget = ["minutes=null", "steps=2800"] if long else ["steps=4", "batch_size=8"]
     given = [*budget, "threads=1", f"seed={seed}", f"model.head={head}"]
     training.run([str(data)], run / "training", "small" if long else "tiny", None, given, _QUIET)
     count, out = 200 if long else 3, run / "evaluation"

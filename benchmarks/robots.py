@@ -68,7 +68,7 @@ def _make(folder: Path, task: str, policy: str, robots: Sequence[str], long: boo
     for robot, store in stores.items():
         generated(store, task, 512 if long else 8, embodiment=robot)
     steps = len(robots) * (1400 if long else 2)
-    budget = ["minutes=null", f"steps={steps}", "threads=1", *([] if long else ["batch_size=8"])]
+    budget = ["minutes=null", f"steps={steps}", "threads=1", f"batch_size={64 if long else 8}"]
     run, preset = folder / policy / "training", "small" if long else "tiny"
     training.run([f"{store}:1" for store in stores.values()], run, preset, None, budget, _QUIET)
     for robot in robots:
