@@ -111,8 +111,11 @@ def ready(page: Any) -> None:
     wait(page, "document.body.dataset.role === 'operator' && document.body.dataset.state === 'ready'")
 
 
-def drive(page: Any, above: float) -> None:
-    """Hold the keys that lead over the cube, at a height above its middle [m], until the tool is there."""
+def drive(page: Any, above: float, far: str) -> None:
+    """Hold the keys that lead over the cube, at a height above its middle [m], until the tool is there.
+
+    `far` is the speed where there is a way to go: at "3" a look that comes late is an overshoot of centimetres.
+    """
     held: set[str] = set()
     level, end = "", time.monotonic() + 60
     while True:
@@ -126,7 +129,7 @@ def drive(page: Any, above: float) -> None:
         wanted = {key for key, left in rest.items() if left > 0.004}
         if not wanted:
             break
-        speed = "3" if max(rest.values()) > 0.04 else "1"
+        speed = far if max(rest.values()) > 0.04 else "1"
         if speed != level:
             page.keyboard.press(speed)
             level = speed
@@ -141,8 +144,8 @@ def drive(page: Any, above: float) -> None:
 
 def lift(page: Any) -> None:
     """Lift the cube with keys alone."""
-    drive(page, 0.12)
-    drive(page, 0.0)
+    drive(page, 0.12, "3")
+    drive(page, 0.0, "1")
     page.keyboard.press("Space")
     until(page, lambda seen: seen["state"] == "waiting" and "closed" in seen["gripper"])
     page.keyboard.press("3")
